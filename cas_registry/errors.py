@@ -1,0 +1,156 @@
+"""The tree of errors: what went wrong, grouped by what the caller would do about it.
+
+    RegistryError
+    ├── NotFoundError (KeyError)       nothing of that name; check the name
+    ├── ConflictError                  somebody else moved first; look, then try again
+    │   ├── AlreadyExistsError         the key of a create-only write is taken
+    │   ├── LocalEditsError            files on disk would be overwritten; --force or move them
+    │   └── ChangedDuringCommitError   the folder moved while it was read; commit again
+    ├── OutcomeUnknownError            the write may or may not have landed; read before retrying
+    ├── IntegrityError                 stored bytes are not what their name says
+    │   ├── FormatError                bytes that no writer of this format produces
+    │   └── RollbackError              a log is shorter or other than it was
+    ├── InvalidInputError (ValueError) the call itself is wrong
+    │   ├── HostileNameError           a name outside the grammar
+    │   └── LimitError                 larger than the format allows
+    ├── AccessError                    credentials or permissions
+    ├── BackendError                   the store did not answer, or answered nonsense
+    └── UnsupportedFormatError         written by a newer version
+
+Every class has a stable `code` for programs and an `exit_code` for the command line. Messages say what was tried, on
+which key, and what to do next; `fields` carries the same as data.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+
+class RegistryError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    `message` is one sentence for people; `fields` holds the same facts as data (keys, ids, paths), never a secret.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields: Mapping[str, object] = MappingProxyType(fields)
+
+    def __str__(self) -> str:  # KeyError's own __str__ would quote the message
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, dict(self.fields))
+
+
+def _rebuild(kind: type[RegistryError], message: str, fields: dict[str, object]) -> RegistryError:
+    return kind(message, **fields)
+
+
+class NotFoundError(RegistryError, KeyError):
+    """No such registry, model, revision, path or key."""
+
+    code = "not-found"
+    exit_code = 3
+
+
+class ConflictError(RegistryError):
+    """The state is not what the caller expected; nothing was changed."""
+
+    code = "conflict"
+    exit_code = 4
+
+
+class AlreadyExistsError(ConflictError):
+    """A create-only write found its key taken."""
+
+    code = "already-exists"
+
+
+class LocalEditsError(ConflictError):
+    """A checkout would overwrite files edited on disk; `fields["paths"]` lists them."""
+
+    code = "local-edits"
+
+
+class ChangedDuringCommitError(ConflictError):
+    """The folder changed while it was committed; `fields["paths"]` lists what moved. No commit was made."""
+
+    code = "changed-during-commit"
+
+
+class OutcomeUnknownError(RegistryError):
+    """The store stopped answering after the decisive write was sent: it may have landed. Read before retrying."""
+
+    code = "outcome-unknown"
+    exit_code = 75
+
+
+class IntegrityError(RegistryError):
+    """Stored bytes do not match their name. No byte of them was returned."""
+
+    code = "integrity"
+    exit_code = 5
+
+
+class FormatError(IntegrityError):
+    """Bytes that no writer of this format produces. The only error that decoders raise."""
+
+    code = "format"
+
+
+class RollbackError(IntegrityError):
+    """A log is shorter than it was, or differs from what was seen before."""
+
+    code = "rollback"
+
+
+class InvalidInputError(RegistryError, ValueError):
+    """The arguments make no sense, whatever the registry holds."""
+
+    code = "invalid-input"
+    exit_code = 2
+
+
+class HostileNameError(InvalidInputError):
+    """A path, ref or model name outside the grammar of `model.names`."""
+
+    code = "hostile-name"
+
+
+class LimitError(InvalidInputError):
+    """The input exceeds a limit of the format."""
+
+    code = "limit"
+
+
+class AccessError(RegistryError):
+    """The store refused: wrong credentials, or no permission for this operation."""
+
+    code = "access"
+    exit_code = 6
+
+
+class BackendError(RegistryError):
+    """The store could not be reached, did not answer, or failed.
+
+    `transient` says whether trying again is reasonable. The failed request may have taken effect.
+    """
+
+    code = "backend"
+    exit_code = 6
+
+    @property
+    def transient(self) -> bool:
+        return bool(self.fields.get("transient", False))
+
+
+class UnsupportedFormatError(RegistryError):
+    """The registry was written by a newer version, or uses a feature that this one lacks."""
+
+    code = "unsupported-format"
+    exit_code = 6

@@ -1,0 +1,4 @@
+"""Values and their bytes: ids, objects, entries, packs, maps. No I/O, no clock, no threads.
+
+`docs/format.md` specifies every encoding here; decoders raise `FormatError` and nothing else.
+"""

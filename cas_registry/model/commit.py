@@ -1,0 +1,102 @@
+"""Commits: a tree with its parents, its author and what was measured of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cas_registry.errors import FormatError, HostileNameError, LimitError
+from cas_registry.model import canonical
+from cas_registry.model.canonical import Scalar
+from cas_registry.model.ids import CommitId, TreeId
+from cas_registry.model.names import check_model
+
+MAX_PARENTS = 64
+MAX_TEXT_BYTES = 64 * 1024  # a message; longer prose belongs into a file of the version
+MAX_WHO_BYTES = 1024
+MAX_COMMIT_BYTES = 1024 * 1024
+_FIELDS = ("tree", "parents", "author", "time", "message", "params", "metrics", "framework", "inputs", "log", "position")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One version of a model.
+
+    `log` and `position` say on which head of which model's log the commit was made: the entry that introduces it is
+    the first one after `position` that names it. `time_ms` is the author's clock (UTC, milliseconds since 1970): for
+    people, never for decisions.
+    """
+
+    tree: TreeId
+    parents: tuple[CommitId, ...]
+    author: str
+    time_ms: int
+    message: str
+    log: str
+    position: int
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, Scalar] = field(default_factory=dict)
+    framework: Mapping[str, Scalar] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+
+
+def encode_commit(commit: Commit) -> bytes:
+    """The canonical bytes of a commit; their `CommitId` is its name. Raises InvalidInputError or LimitError."""
+    for what, text, limit in (
+        ("message", commit.message, MAX_TEXT_BYTES),
+        ("author", commit.author, MAX_WHO_BYTES),
+    ):
+        if len(text.encode("utf-8", "replace")) > limit:
+            raise LimitError(f"the {what} is longer than {limit:,} bytes; put long text into a file of the version")
+    data = canonical.encode(
+        {
+            "v": 1,
+            "kind": "commit",
+            "tree": commit.tree.hex,
+            "parents": [parent.hex for parent in commit.parents],
+            "author": commit.author,
+            "time": commit.time_ms,
+            "message": commit.message,
+            "params": canonical.encode_scalars(commit.params, what="param"),
+            "metrics": canonical.encode_scalars(commit.metrics, what="metric"),
+            "framework": canonical.encode_scalars(commit.framework, what="framework"),
+            "inputs": list(commit.inputs),
+            "log": commit.log,
+            "position": commit.position,
+        }
+    )
+    if len(data) > MAX_COMMIT_BYTES:
+        raise LimitError(f"params, metrics and inputs take {len(data):,} bytes; the limit is {MAX_COMMIT_BYTES:,}")
+    return data
+
+
+def decode_commit(data: bytes) -> Commit:
+    """The commit in `data`, every rule checked. Raises FormatError."""
+    if len(data) > MAX_COMMIT_BYTES:
+        raise FormatError(f"a commit of {len(data):,} bytes is over the limit of {MAX_COMMIT_BYTES:,}")
+    tree, parents, author, time, message, params, metrics, framework, inputs, log, position = canonical.fields(
+        canonical.decode(data, kind="commit"), *_FIELDS, what="commit"
+    )
+    return Commit(
+        tree=TreeId.parse(tree),
+        parents=tuple(
+            CommitId.parse(parent) for parent in canonical.array(parents, what="parents", max_items=MAX_PARENTS)
+        ),
+        author=canonical.text(author, what="author", max_bytes=MAX_WHO_BYTES),
+        time_ms=canonical.integer(time, what="time"),
+        message=canonical.text(message, what="message", max_bytes=MAX_TEXT_BYTES),
+        params=canonical.decode_scalars(params, what="param"),
+        metrics=canonical.decode_scalars(metrics, what="metric"),
+        framework=canonical.decode_scalars(framework, what="framework"),
+        inputs=tuple(
+            canonical.text(item, what="an input", max_bytes=MAX_TEXT_BYTES)
+            for item in canonical.array(inputs, what="inputs", max_items=10_000)
+        ),
+        log=_model_name(log),
+        position=canonical.integer(position, what="position"),
+    )
+
+
+def _model_name(value: canonical.Json) -> str:
+    try:
+        return check_model(canonical.text(value, what="log", max_bytes=255))
+    except HostileNameError as error:
+        raise FormatError(f"a commit on a log with a hostile name: {error}") from error

@@ -1,0 +1,301 @@
+"""Log entries: the one place where anything moves.
+
+Entry n of a model's log holds the whole table of its branches and tags; entry n of the catalogue the whole table of models.
+Each names the hash of entry n - 1, so that a log is a hash chain and an audit trail at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cas_registry.errors import FormatError, HostileNameError, LimitError
+from cas_registry.model import canonical
+from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, TreeId
+from cas_registry.model.names import check_model, check_ref
+
+MAX_ENTRY_BYTES = 1024 * 1024
+MAX_INLINE_TABLE_BYTES = 64 * 1024  # a larger ref table is stored as an object of its own
+MAX_ENTRY_NUMBER = 10**10 - 1  # ten digits in the key
+MAX_REFS = 100_000
+MAX_WHO_BYTES = 1024
+MAX_WHY_BYTES = 64 * 1024
+CATALOGUE = "catalogue"
+
+_FIELDS = (
+    "registry", "log", "n", "prev", "nonce", "op", "refs", "models", "format", "commit", "tree", "map", "versions", "gc_seen",
+    "time", "who", "why", "stats",
+)  # fmt: skip
+
+
+class Operation(StrEnum):
+    """What an entry does. `retire`, `remap` and `barrier` belong to collection and repacking."""
+
+    SET = "set"
+    RETIRE = "retire"
+    REMAP = "remap"
+    BARRIER = "barrier"
+
+
+class RefKind(StrEnum):
+    BRANCH = "branch"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Where a branch or tag stands.
+
+    `commit` is None once the ref was deleted: the row stays, so that its history can be followed. `at` is the entry that
+    introduced the commit (and so holds its tree and map), `moved` the entry that last moved the ref.
+    """
+
+    commit: CommitId | None
+    at: int
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefTable:
+    """All branches and tags of a model."""
+
+    branches: Mapping[str, Ref] = field(default_factory=dict)
+    tags: Mapping[str, Ref] = field(default_factory=dict)
+
+    def of(self, kind: RefKind) -> Mapping[str, Ref]:
+        return self.branches if kind is RefKind.BRANCH else self.tags
+
+    def find(self, name: str) -> tuple[RefKind, Ref] | None:
+        """The live tag or branch of that name."""
+        for kind in (RefKind.TAG, RefKind.BRANCH):
+            ref = self.of(kind).get(name)
+            if ref and ref.commit:
+                return kind, ref
+        return None
+
+    def with_ref(self, kind: RefKind, name: str, ref: Ref) -> "RefTable":
+        """This table with one row set."""
+        if kind is RefKind.BRANCH:
+            return RefTable({**self.branches, name: ref}, self.tags)
+        return RefTable(self.branches, {**self.tags, name: ref})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model in the catalogue: since which entry, and whether it is retired."""
+
+    since: int
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommitStats:
+    """What a commit cost, for people: files and raw bytes of the version, raw and stored bytes that were new in it."""
+
+    files: int
+    raw_bytes: int
+    new_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a log. A model's log has `refs` (inline or as the id of a spilled table), the catalogue has `models`.
+
+    `commit`, `tree` and `map` are set where the entry introduces a commit; `versions` counts the commits introduced so far.
+    `format` holds the registry's format body in entry 1 of the catalogue: the copy from which a lost `format` is rebuilt.
+    """
+
+    registry: str
+    log: str
+    n: int
+    prev: EntryId | None
+    nonce: str
+    op: Operation
+    time_ms: int
+    who: str
+    why: str
+    refs: RefTable | RefTableId | None = None
+    models: Mapping[str, ModelRow] | None = None
+    format: str | None = None
+    commit: CommitId | None = None
+    tree: TreeId | None = None
+    map: MapName | None = None
+    versions: int = 0
+    gc_seen: int = 0
+    stats: CommitStats | None = None
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The sealed bytes of an entry. Raises LimitError when who or why is too long or the whole over 1 MiB."""
+    for what, text, limit in (("who", entry.who, MAX_WHO_BYTES), ("why", entry.why, MAX_WHY_BYTES)):
+        if len(text.encode("utf-8", "replace")) > limit:
+            raise LimitError(f"the {what!r} of a log entry is longer than {limit:,} bytes")
+    body = canonical.encode(
+        {
+            "v": 1,
+            "kind": "entry",
+            "registry": entry.registry,
+            "log": entry.log,
+            "n": entry.n,
+            "prev": entry.prev.hex if entry.prev else None,
+            "nonce": entry.nonce,
+            "op": entry.op.value,
+            "refs": entry.refs.hex if isinstance(entry.refs, RefTableId) else _refs_value(entry.refs),
+            "models": _models_value(entry.models),
+            "format": entry.format,
+            "commit": entry.commit.hex if entry.commit else None,
+            "tree": entry.tree.hex if entry.tree else None,
+            "map": entry.map.hex if entry.map else None,
+            "versions": entry.versions,
+            "gc_seen": entry.gc_seen,
+            "time": entry.time_ms,
+            "who": entry.who,
+            "why": entry.why,
+            "stats": _stats_value(entry.stats),
+        }
+    )
+    if len(body) > MAX_ENTRY_BYTES:
+        raise LimitError(f"a log entry of {len(body):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
+    return canonical.seal(body, EntryId)
+
+
+def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
+    """The id and the entry in sealed `data`, every rule checked. Raises FormatError."""
+    if len(data) > MAX_ENTRY_BYTES + 65:
+        raise FormatError(f"a log entry of {len(data):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
+    identity, body = canonical.unseal(data, EntryId)
+    (
+        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, gc_seen, time, who, why, stats
+    ) = canonical.fields(canonical.decode(body, kind="entry"), *_FIELDS, what="entry")  # fmt: skip
+    if not isinstance(op, str) or op not in _OPERATIONS:
+        raise FormatError(f"a log entry with the operation {str(op)[:40]!r}")
+    if (refs is None) == (models is None):
+        raise FormatError("a log entry needs either refs or models")
+    entry = Entry(
+        registry=_hex16(registry, what="registry"),
+        log=_log_name(log),
+        n=canonical.integer(n, what="n", maximum=MAX_ENTRY_NUMBER),
+        prev=None if prev is None else EntryId.parse(prev),
+        nonce=_hex16(nonce, what="nonce"),
+        op=_OPERATIONS[op],
+        time_ms=canonical.integer(time, what="time"),
+        who=canonical.text(who, what="who", max_bytes=MAX_WHO_BYTES),
+        why=canonical.text(why, what="why", max_bytes=MAX_WHY_BYTES),
+        refs=None if refs is None else RefTableId.parse(refs) if isinstance(refs, str) else _decode_refs(refs),
+        models=None if models is None else _decode_models(models),
+        format=None if registry_format is None else canonical.text(registry_format, what="format", max_bytes=64 * 1024),
+        commit=None if commit is None else CommitId.parse(commit),
+        tree=None if tree is None else TreeId.parse(tree),
+        map=None if map_root is None else MapName.parse(map_root),
+        versions=canonical.integer(versions, what="versions"),
+        gc_seen=canonical.integer(gc_seen, what="gc_seen"),
+        stats=_decode_stats(stats),
+    )
+    if entry.n < 1 or (entry.prev is None) != (entry.n == 1):
+        raise FormatError("the first entry of a log is number 1 and the only one without a predecessor")
+    return identity, entry
+
+
+def encode_ref_table(table: RefTable) -> bytes:
+    """The canonical bytes of a spilled table; their `RefTableId` is its name."""
+    return canonical.encode({"v": 1, "kind": "refs", "table": _refs_value(table)})
+
+
+def decode_ref_table(data: bytes) -> RefTable:
+    """The spilled table in `data`. Raises FormatError."""
+    (table,) = canonical.fields(canonical.decode(data, kind="refs"), "table", what="ref table")
+    return _decode_refs(table)
+
+
+def _refs_value(table: RefTable | None) -> canonical.Json:
+    if table is None:
+        return None
+    return {
+        f"{kind.value}es" if kind is RefKind.BRANCH else f"{kind.value}s": {
+            name: [ref.commit.hex if ref.commit else None, ref.at, ref.moved] for name, ref in table.of(kind).items()
+        }
+        for kind in RefKind
+    }
+
+
+def _decode_refs(value: canonical.Json) -> RefTable:
+    sections = canonical.mapping(value, what="refs")
+    if sections.keys() != {"branches", "tags"}:
+        raise FormatError("refs need branches and tags")
+    branches, tags = (
+        {_ref_name(name): _decode_ref(row) for name, row in canonical.mapping(sections[key], what=key).items()}
+        for key in ("branches", "tags")
+    )
+    if len(branches) + len(tags) > MAX_REFS:
+        raise FormatError(f"more than {MAX_REFS:,} refs")
+    return RefTable(branches, tags)
+
+
+def _decode_ref(row: canonical.Json) -> Ref:
+    if not isinstance(row, list) or len(row) != 3:
+        raise FormatError("a ref that is not [commit, at, moved]")
+    commit, at, moved = row
+    return Ref(
+        None if commit is None else CommitId.parse(commit),
+        canonical.integer(at, what="at", maximum=MAX_ENTRY_NUMBER),
+        canonical.integer(moved, what="moved", maximum=MAX_ENTRY_NUMBER),
+    )
+
+
+def _models_value(models: Mapping[str, ModelRow] | None) -> canonical.Json:
+    if models is None:
+        return None
+    return {name: ["retired" if row.retired else "live", row.since] for name, row in models.items()}
+
+
+def _decode_models(value: canonical.Json) -> dict[str, ModelRow]:
+    models: dict[str, ModelRow] = {}
+    for name, row in canonical.mapping(value, what="models").items():
+        if not isinstance(row, list) or len(row) != 2 or row[0] not in ("live", "retired"):
+            raise FormatError("a model that is not [live or retired, since]")
+        since = canonical.integer(row[1], what="since", maximum=MAX_ENTRY_NUMBER)
+        models[_log_name(name)] = ModelRow(since, retired=row[0] == "retired")
+    return models
+
+
+def _stats_value(stats: CommitStats | None) -> canonical.Json:
+    if stats is None:
+        return None
+    return {
+        "files": stats.files,
+        "raw": stats.raw_bytes,
+        "new": stats.new_bytes,
+        "stored": stats.stored_bytes,
+    }
+
+
+def _decode_stats(value: canonical.Json) -> CommitStats | None:
+    if value is None:
+        return None
+    row = canonical.mapping(value, what="stats")
+    if row.keys() != {"files", "raw", "new", "stored"}:
+        raise FormatError("stats with missing or unknown fields")
+    return CommitStats(*(canonical.integer(row[key], what=key) for key in ("files", "raw", "new", "stored")))
+
+
+def _ref_name(name: str) -> str:
+    try:
+        return check_ref(name)
+    except HostileNameError as error:
+        raise FormatError(f"a ref with a hostile name: {error}") from error
+
+
+def _log_name(value: canonical.Json) -> str:
+    try:
+        return check_model(canonical.text(value, what="log", max_bytes=255))
+    except HostileNameError as error:
+        raise FormatError(f"a log with a hostile name: {error}") from error
+
+
+def _hex16(value: canonical.Json, *, what: str) -> str:
+    if not isinstance(value, str) or len(value) != 32 or value.strip("0123456789abcdef"):
+        raise FormatError(f"{what} is not 32 lower-case hex digits")
+    return value
+
+
+_OPERATIONS = {operation.value: operation for operation in Operation}

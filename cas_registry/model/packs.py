@@ -1,0 +1,157 @@
+"""Packs: about 32 MiB of stored chunks in one object that describes itself.
+
+    header   32 bytes   magic, 16 random bytes, reserved
+    chunks              stored forms, one after another
+    footer              chunk rows, then recipes
+    trailer  56 bytes   BLAKE3 of the footer, counts, magic
+
+The footer repeats what maps say, so that maps can be rebuilt from packs alone: a chunk row is a placement, a recipe the
+sequence of chunk ids of a file that was new in the commit that wrote the pack. See docs/format.md, "Packs".
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import blake3
+
+from cas_registry.errors import FormatError
+from cas_registry.model.ids import ID_BYTES, ChunkId, FileId, PackName
+from cas_registry.model.placement import Codec, Placement, check_placement
+from cas_registry.model.registry_format import MAX_PACK_BYTES
+
+MAGIC = b"CASPACK\x01"
+END_MAGIC = b"KCAPSAC\x01"
+NONCE_BYTES = 16
+RECIPE_CHUNKS = 262_144  # chunk ids in one recipe part: 8 MiB
+_HEADER = struct.Struct("<8s16s8x")
+_CHUNK = struct.Struct("<32sIIIBBHI")  # id, offset, stored, raw, codec, element, reserved, base
+_RECIPE = struct.Struct("<32sQIII")  # file id, size, chunks of the file, first chunk of this part, chunks in this part
+_TRAILER = struct.Struct("<32sIII4x8s")  # footer hash, footer bytes, chunks, recipes, magic
+HEADER_BYTES = _HEADER.size
+TRAILER_BYTES = _TRAILER.size
+NO_BASE = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Which chunks, in order, make up a file; `chunks` holds 32-byte digests from position `first` of `total` on."""
+
+    file: FileId
+    size_bytes: int
+    total: int
+    first: int
+    chunks: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PackFooter:
+    """What a pack says of itself."""
+
+    placements: tuple[Placement, ...]
+    recipes: tuple[Recipe, ...]
+
+
+class PackBuilder:
+    """Collects stored chunks in memory until the pack is full. Not thread-safe."""
+
+    def __init__(self, nonce: bytes) -> None:
+        self._data = bytearray(_HEADER.pack(MAGIC, nonce))
+        self._rows: list[bytes] = []
+        self._recipes: list[Recipe] = []
+        self._recipe_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """The size that `finish` will give."""
+        return len(self._data) + len(self._rows) * _CHUNK.size + self._recipe_bytes + TRAILER_BYTES
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._rows and not self._recipes
+
+    def add(self, chunk: bytes, stored: bytes | memoryview, *, raw_bytes: int, codec: Codec, element: int = 0) -> int:
+        """Append one stored chunk; returns its offset."""
+        offset = len(self._data)
+        self._data += stored
+        self._rows.append(_CHUNK.pack(chunk, offset, len(stored), raw_bytes, codec, element, 0, NO_BASE))
+        return offset
+
+    def add_recipe(self, recipe: Recipe) -> None:
+        """Append (a part of) a file's recipe."""
+        self._recipes.append(recipe)
+        self._recipe_bytes += _RECIPE.size + len(recipe.chunks) * ID_BYTES
+
+    def finish(self) -> tuple[PackName, bytearray]:
+        """The pack's name and bytes. The builder is spent."""
+        footer = bytearray().join(self._rows)
+        for recipe in self._recipes:
+            footer += _RECIPE.pack(recipe.file.digest, recipe.size_bytes, recipe.total, recipe.first, len(recipe.chunks))
+            footer += b"".join(recipe.chunks)
+        trailer = _TRAILER.pack(
+            blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC
+        )
+        self._data += footer
+        self._data += trailer
+        return PackName.of(self._data), self._data
+
+
+def footer_bytes(trailer: bytes, *, pack_bytes: int) -> int:
+    """The length of the footer that `trailer` (the last 56 bytes of a pack) announces. Raises FormatError."""
+    if len(trailer) != TRAILER_BYTES:
+        raise FormatError("a pack shorter than its trailer")
+    _, length, _, _, magic = _TRAILER.unpack(trailer)
+    if magic != END_MAGIC or pack_bytes > MAX_PACK_BYTES or length > pack_bytes - HEADER_BYTES - TRAILER_BYTES:
+        raise FormatError("a pack whose trailer is damaged")
+    return int(length)
+
+
+def decode_footer(footer: bytes, trailer: bytes, *, pack_bytes: int) -> PackFooter:
+    """The rows of a pack's footer, checked against the trailer's hash. Raises FormatError."""
+    if footer_bytes(trailer, pack_bytes=pack_bytes) != len(footer):
+        raise FormatError("a pack whose footer has another length than its trailer says")
+    digest, _, chunk_count, recipe_count, _ = _TRAILER.unpack(trailer)
+    if blake3.blake3(footer).digest() != digest:
+        raise FormatError("a pack whose footer does not match its hash")
+    rows_end = chunk_count * _CHUNK.size
+    if rows_end > len(footer):
+        raise FormatError("a pack whose footer announces more chunks than it holds")
+    data_end = pack_bytes - TRAILER_BYTES - len(footer)
+    placements = tuple(_decode_row(row, data_end) for row in _CHUNK.iter_unpack(footer[:rows_end]))
+    return PackFooter(placements, _decode_recipes(footer, rows_end, recipe_count))
+
+
+def decode_pack(data: bytes) -> PackFooter:
+    """The footer of a whole pack in memory. Raises FormatError."""
+    if len(data) < HEADER_BYTES + TRAILER_BYTES or not data.startswith(MAGIC):
+        raise FormatError("not a pack")
+    trailer = bytes(data[-TRAILER_BYTES:])
+    length = footer_bytes(trailer, pack_bytes=len(data))
+    end = len(data) - TRAILER_BYTES
+    return decode_footer(bytes(data[end - length : end]), trailer, pack_bytes=len(data))
+
+
+def _decode_row(row: tuple[bytes, int, int, int, int, int, int, int], data_end: int) -> Placement:
+    chunk, offset, stored, raw, codec, element, reserved, base = row
+    kind = check_placement(offset, stored, raw, codec)
+    if offset < HEADER_BYTES or offset + stored > data_end or reserved or base != NO_BASE:
+        raise FormatError("a pack whose footer points outside its chunks")
+    return Placement(ChunkId(chunk), offset, stored, raw, kind, element)
+
+
+def _decode_recipes(footer: bytes, position: int, count: int) -> tuple[Recipe, ...]:
+    recipes: list[Recipe] = []
+    for _ in range(count):
+        if position + _RECIPE.size > len(footer):
+            raise FormatError("a pack whose recipes are cut short")
+        file, size, total, first, held = _RECIPE.unpack_from(footer, position)
+        position += _RECIPE.size
+        end = position + held * ID_BYTES
+        if end > len(footer) or first + held > total:
+            raise FormatError("a pack whose recipes are cut short")
+        chunks = tuple(footer[start : start + ID_BYTES] for start in range(position, end, ID_BYTES))
+        recipes.append(Recipe(FileId(file), size, total, first, chunks))
+        position = end
+    if position != len(footer):
+        raise FormatError("a pack with bytes after its recipes")
+    return tuple(recipes)

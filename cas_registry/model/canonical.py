@@ -9,7 +9,7 @@ line feed, the body.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from cas_registry.errors import FormatError, InvalidInputError, LimitError, UnsupportedFormatError
@@ -25,14 +25,17 @@ SealT = TypeVar("SealT", bound=ObjectId)
 
 
 def encode(value: Json) -> bytes:
-    """The canonical bytes of `value`. Raises InvalidInputError for what JSON here cannot hold."""
+    """The canonical bytes of `value`. Raises InvalidInputError for what JSON cannot hold, LimitError over 64 MiB."""
     try:
         text = json.dumps(
             value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_refuse_type
         )
-        return text.encode("utf-8")
-    except (UnicodeEncodeError, ValueError, RecursionError) as error:
+        data = text.encode("utf-8")
+    except (UnicodeEncodeError, TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"cannot be stored as metadata: {error}") from error
+    if len(data) > MAX_METADATA_BYTES:
+        raise LimitError(f"metadata of {len(data):,} bytes is over the limit of {MAX_METADATA_BYTES:,}; split the folder")
+    return data
 
 
 def decode(data: bytes, *, kind: str) -> dict[str, Json]:
@@ -56,6 +59,15 @@ def decode(data: bytes, *, kind: str) -> dict[str, Json]:
             raise UnsupportedFormatError(f"a {kind} of version {version}: written by a newer cas_registry; upgrade to read it")
         raise FormatError(f"a {kind} of version {str(version)[:40]!r}")
     return cast("dict[str, Json]", value)
+
+
+def read_back(data: bytes, decode: Callable[[bytes], object], *, kind: str) -> bytes:
+    """`data` once `decode` accepts it: what could not be read again is not written. Raises InvalidInputError."""
+    try:
+        decode(data)
+    except FormatError as error:
+        raise InvalidInputError(f"this {kind} could not be read again: {error}") from error
+    return data
 
 
 def seal(body: bytes, kind: type[ObjectId]) -> bytes:
@@ -90,7 +102,12 @@ MAX_SCALAR_NAME_BYTES = 255
 def _encode_scalar(name: str, value: object, *, what: str) -> Json:
     item = getattr(value, "item", None)
     if callable(item) and not isinstance(value, (str, bytes)):  # numpy and torch scalars
-        value = item()
+        try:
+            value = item()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidInputError(
+                f"{what} {name!r} is a {type(value).__name__} of more than one value: {error}", name=name
+            ) from error
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -108,8 +125,8 @@ def decode_scalars(value: Json, *, what: str) -> dict[str, Scalar]:
     """The reverse of `encode_scalars`. Raises FormatError."""
     decoded: dict[str, Scalar] = {}
     for name, item in mapping(value, what=what).items():
-        if not name:
-            raise FormatError(f"a {what} without a name")
+        if not 1 <= len(name.encode("utf-8")) <= MAX_SCALAR_NAME_BYTES:
+            raise FormatError(f"a {what} whose name is not 1 to {MAX_SCALAR_NAME_BYTES} bytes long")
         if isinstance(item, Mapping):
             decoded[name] = _decode_float(item, what=what)
         elif isinstance(item, (bool, int, str)) or item is None:

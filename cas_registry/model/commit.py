@@ -65,7 +65,7 @@ def encode_commit(commit: Commit) -> bytes:
     )
     if len(data) > MAX_COMMIT_BYTES:
         raise LimitError(f"params, metrics and inputs take {len(data):,} bytes; the limit is {MAX_COMMIT_BYTES:,}")
-    return data
+    return canonical.read_back(data, decode_commit, kind="commit")
 
 
 def decode_commit(data: bytes) -> Commit:

@@ -126,7 +126,7 @@ class Entry:
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """The sealed bytes of an entry. Raises LimitError when who or why is too long or the whole over 1 MiB."""
+    """The sealed bytes of an entry. Raises InvalidInputError, or LimitError for a long who or why and over 1 MiB in all."""
     for what, text, limit in (("who", entry.who, MAX_WHO_BYTES), ("why", entry.why, MAX_WHY_BYTES)):
         if len(text.encode("utf-8", "replace")) > limit:
             raise LimitError(f"the {what!r} of a log entry is longer than {limit:,} bytes")
@@ -156,7 +156,7 @@ def encode_entry(entry: Entry) -> bytes:
     )
     if len(body) > MAX_ENTRY_BYTES:
         raise LimitError(f"a log entry of {len(body):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
-    return canonical.seal(body, EntryId)
+    return canonical.read_back(canonical.seal(body, EntryId), decode_entry, kind="log entry")
 
 
 def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
@@ -169,11 +169,11 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
     ) = canonical.fields(canonical.decode(body, kind="entry"), *_FIELDS, what="entry")  # fmt: skip
     if not isinstance(op, str) or op not in _OPERATIONS:
         raise FormatError(f"a log entry with the operation {str(op)[:40]!r}")
-    if (refs is None) == (models is None):
-        raise FormatError("a log entry needs either refs or models")
+    if (models is None) == (log == CATALOGUE) or (refs is None) != (log == CATALOGUE):
+        raise FormatError("an entry of the catalogue holds models, every other one refs")
     entry = Entry(
         registry=_hex16(registry, what="registry"),
-        log=_log_name(log),
+        log=CATALOGUE if log == CATALOGUE else _log_name(log),
         n=canonical.integer(n, what="n", maximum=MAX_ENTRY_NUMBER),
         prev=None if prev is None else EntryId.parse(prev),
         nonce=_hex16(nonce, what="nonce"),
@@ -197,7 +197,9 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
 
 
 def encode_ref_table(table: RefTable) -> bytes:
-    """The canonical bytes of a spilled table; their `RefTableId` is its name."""
+    """The canonical bytes of a spilled table; their `RefTableId` is its name. Raises LimitError."""
+    if len(table.branches) + len(table.tags) > MAX_REFS:
+        raise LimitError(f"a model of more than {MAX_REFS:,} branches and tags, deleted ones included")
     return canonical.encode({"v": 1, "kind": "refs", "table": _refs_value(table)})
 
 

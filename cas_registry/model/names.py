@@ -85,8 +85,11 @@ def check_model(name: str) -> str:
 
 
 def fold(name: str) -> str:
-    """The key under which siblings must be unique: what a case-insensitive, normalising file system compares."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    """The key under which siblings must be unique: what a case-insensitive, normalising file system compares.
+
+    Unicode's canonical caseless matching (D145); NFC in its place misses marks that fold into letters (U+0345).
+    """
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def find_collision(names: Iterable[str]) -> tuple[str, str] | None:
@@ -94,9 +97,9 @@ def find_collision(names: Iterable[str]) -> tuple[str, str] | None:
     seen: dict[str, str] = {}
     for name in names:
         key = name.lower() if name.isascii() else fold(name)
-        other = seen.setdefault(key, name)
-        if other is not name:
-            return other, name
+        if key in seen:
+            return seen[key], name
+        seen[key] = name
     return None
 
 

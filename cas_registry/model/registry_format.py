@@ -9,6 +9,8 @@ from cas_registry.model.ids import FormatId
 FORMAT_VERSION = 1
 MAX_FORMAT_BYTES = 64 * 1024
 MAX_CHUNK_BYTES = 16 * 1024 * 1024
+MAX_AVG_BYTES = 4 * 1024 * 1024  # the widest that FastCDC's masks are defined for
+MAX_MIN_BYTES = 1024 * 1024
 MAX_PACK_BYTES = 128 * 1024 * 1024
 DEFAULT_CHUNK_BYTES = 64 * 1024
 DEFAULT_PACK_BYTES = 32 * 1024 * 1024
@@ -44,8 +46,8 @@ class RegistryFormat:
 
 
 def encode_format(value: RegistryFormat) -> bytes:
-    """The sealed bytes of `format`."""
-    return canonical.seal(format_body(value), FormatId)
+    """The sealed bytes of `format`. Raises InvalidInputError."""
+    return canonical.read_back(canonical.seal(format_body(value), FormatId), decode_format, kind="format")
 
 
 def format_body(value: RegistryFormat) -> bytes:
@@ -78,7 +80,7 @@ def decode_format(data: bytes) -> RegistryFormat:
     version, registry, created, chunking, pack_bytes, encryption, writers = canonical.fields(
         canonical.decode(body, kind="format"), *_FIELDS, what="format"
     )
-    if version != FORMAT_VERSION or encryption != "none":
+    if version is True or version != FORMAT_VERSION or encryption != "none":
         raise UnsupportedFormatError(
             f"this registry has format {str(version)[:20]!r} with encryption {str(encryption)[:20]!r}; this version reads "
             f"format {FORMAT_VERSION} without encryption: upgrade cas_registry"
@@ -105,7 +107,10 @@ def _decode_chunking(value: canonical.Json) -> ChunkingParameters:
         raise FormatError("chunking with missing or unknown fields")
     if row["algorithm"] != "fastcdc-2020":
         raise UnsupportedFormatError(f"chunking by {str(row['algorithm'])[:40]!r} is not known to this version; upgrade")
-    low, avg, high = (canonical.integer(row[key], what=key, maximum=MAX_CHUNK_BYTES) for key in ("min", "avg", "max"))
+    low, avg, high = (
+        canonical.integer(row[key], what=key, maximum=limit)
+        for key, limit in (("min", MAX_MIN_BYTES), ("avg", MAX_AVG_BYTES), ("max", MAX_CHUNK_BYTES))
+    )
     if not 64 <= low <= avg <= high or avg < 256 or high < 1024:
         raise FormatError("chunking sizes must satisfy 64 <= min <= avg <= max, avg >= 256, max >= 1024")
     return ChunkingParameters(low, avg, high)

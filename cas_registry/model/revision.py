@@ -23,6 +23,7 @@ _SHAPE = re.compile(
     r"(?:(?P<model>[^@:{}]+)@(?!\{))?(?P<name>[^@:~^{}]+)(?:@\{(?P<at>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9}|\^)*)(?::(?P<path>.*))?",
     re.DOTALL,
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -79,7 +80,7 @@ def parse_time(text: str, *, now_ms: int) -> int:
         moment = moment.replace(tzinfo=UTC)
     if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", text):
         moment += timedelta(days=1, milliseconds=-1)
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _parse_at(at: str | None, text: str) -> tuple[int, str | None]:

@@ -1,0 +1,110 @@
+"""Moving branches and tags: one log entry each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cas_registry.errors import ConflictError, NotFoundError
+from cas_registry.model.entry import Ref, RefKind, RefTable
+from cas_registry.model.ids import CommitId
+from cas_registry.model.names import check_ref
+from cas_registry.store.log import Recorded
+from cas_registry.store.refs import Version
+from cas_registry.store.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class MoveReport:
+    """A ref that was moved (or created, or deleted). `moved` is False where it stood there already."""
+
+    model: str
+    kind: RefKind
+    name: str
+    commit: CommitId | None
+    previous: CommitId | None
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRequest:
+    """Which ref to move, who does it and why. `expect` is where it must stand (a ConflictError if it does not)."""
+
+    model: str
+    kind: RefKind
+    name: str
+    who: str
+    time_ms: int
+    why: str = ""
+    expect: CommitId | None = None
+
+
+def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move: bool = True) -> MoveReport:
+    """Point a branch or tag at a version. ConflictError if the name is taken by the other kind, or exists and may not move."""
+    check_ref(request.name)
+
+    def change(table: RefTable, number: int) -> RefTable | None:
+        other = RefKind.TAG if request.kind is RefKind.BRANCH else RefKind.BRANCH
+        taken = table.of(other).get(request.name)
+        if taken and taken.commit:
+            raise ConflictError(f"{request.name!r} is a {other.value} of model {request.model!r}; choose another name")
+        current = table.of(request.kind).get(request.name)
+        if current and current.commit == version.commit:
+            return None
+        if current and current.commit and not may_move:
+            raise ConflictError(f"{request.kind.value} {request.name!r} of model {request.model!r} exists; delete it first")
+        at = version.at if version.log == request.model else number
+        return table.with_ref(request.kind, request.name, Ref(version.commit, at, number))
+
+    return _move(stores, request, change, version.commit)
+
+
+def delete_ref(stores: Stores, request: MoveRequest) -> MoveReport:
+    """Delete a branch or tag; its history stays readable. NotFoundError if there is none."""
+
+    def change(table: RefTable, number: int) -> RefTable:
+        current = table.of(request.kind).get(request.name)
+        if current is None or current.commit is None:
+            raise NotFoundError(f"model {request.model!r} has no {request.kind.value} {request.name!r}", ref=request.name)
+        return table.with_ref(request.kind, request.name, Ref(None, current.at, number))
+
+    return _move(stores, request, change, None)
+
+
+def _move(
+    stores: Stores, request: MoveRequest, change: Callable[[RefTable, int], RefTable | None], target: CommitId | None
+) -> MoveReport:
+    refs = stores.refs(request.model)
+    while True:
+        found = refs.head()
+        if found is None:
+            raise NotFoundError(f"model {request.model!r} has no versions yet; make one with reg commit", model=request.model)
+        head, table = found
+        current = table.of(request.kind).get(request.name)
+        previous = current.commit if current else None
+        _check_expected(request, previous)
+        changed = change(table, head.n + 1)
+        if changed is None:
+            return MoveReport(request.model, request.kind, request.name, target, previous, moved=False)
+        if _append(stores, request, head, changed):
+            return MoveReport(request.model, request.kind, request.name, target, previous, moved=True)
+
+
+def _append(stores: Stores, request: MoveRequest, head: Recorded, table: RefTable) -> bool:
+    refs = stores.refs(request.model)
+    entry = refs.next_entry(
+        head, table, registry=stores.format.registry, time_ms=request.time_ms, who=request.who, why=request.why
+    )
+    stores.objects.flush()
+    if refs.log.append(entry) is None:
+        return False
+    refs.log.write_hint(entry.n)
+    return True
+
+
+def _check_expected(request: MoveRequest, previous: CommitId | None) -> None:
+    if request.expect is not None and previous != request.expect:
+        raise ConflictError(
+            f"{request.kind.value} {request.name!r} of model {request.model!r} stands at {previous.short if previous else 'nothing'}, not "
+            f"at the expected {request.expect.short}; look at its history (reg tag --history {request.name})",
+            expected=request.expect.hex,
+            actual=previous.hex if previous else None,
+        )

@@ -1,0 +1,116 @@
+"""From a folder on disk to trees: which files must be read, their ids, and whether the folder held still."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import blake3
+
+from cas_registry.errors import AccessError, ChangedDuringCommitError
+from cas_registry.model.ids import FileId, TreeId
+from cas_registry.model.tree import Mode, Tree, TreeEntry, encode_tree, make_tree
+from cas_registry.operations.progress import Progress
+from cas_registry.operations.transfer import READ_BUFFER_BYTES, map_ordered
+from cas_registry.worktree.scan import FileStat, FoundFile, Snapshot, scan
+from cas_registry.worktree.stat_cache import StatCache
+
+_LISTED = 10
+_FILES_IN_FLIGHT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTrees:
+    """The trees of a snapshot: by id, and the id of every folder by path (the root is "")."""
+
+    root: TreeId
+    trees: Mapping[TreeId, Tree]
+    folders: Mapping[str, TreeId]
+
+
+def identify(
+    snapshot: Snapshot, stat_cache: StatCache, executor: Executor, *, clock_ns: Callable[[], int], progress: Progress
+) -> tuple[dict[str, FileId], int]:
+    """The id of every file by path, and how many files had to be read. Unchanged files are not opened."""
+    ids: dict[str, FileId] = {}
+    unknown: list[FoundFile] = []
+    for file in snapshot.files:
+        known = stat_cache.get(file.disk, file.stat)
+        if known is None:
+            unknown.append(file)
+        else:
+            ids[file.path] = known
+    total = sum(file.stat.size_bytes for file in unknown)
+    done = 0
+    read_at_ns = clock_ns()
+    hashed = map_ordered(executor, hash_file, unknown, in_flight=_FILES_IN_FLIGHT)
+    for file, identity in zip(unknown, hashed, strict=True):
+        ids[file.path] = identity
+        stat_cache.put(file.disk, file.stat, identity, read_at_ns=read_at_ns)
+        done += file.stat.size_bytes
+        progress.update("hash", done, total)
+    return ids, len(unknown)
+
+
+def hash_file(file: FoundFile) -> FileId:
+    """The id of a file's bytes. ChangedDuringCommitError if its size is not what the scan saw."""
+    hasher = blake3.blake3()
+    size_bytes = 0
+    for data in read_file(file):
+        hasher.update(data)
+        size_bytes += len(data)
+    if size_bytes != file.stat.size_bytes:
+        raise changed([file.path])
+    return FileId(hasher.digest())
+
+
+def read_file(file: FoundFile) -> Iterator[bytes]:
+    """The bytes of a file, buffer by buffer. AccessError if it cannot be read."""
+    try:
+        with file.disk.open("rb", buffering=0) as handle:
+            while data := handle.read(READ_BUFFER_BYTES):
+                yield data
+    except FileNotFoundError as error:
+        raise changed([file.path]) from error
+    except OSError as error:
+        raise AccessError(f"cannot read {file.disk}: {error.strerror}", path=str(file.disk)) from error
+
+
+def build_trees(snapshot: Snapshot, ids: Mapping[str, FileId]) -> BuiltTrees:
+    """The trees of a snapshot, deepest first. HostileNameError where a folder cannot hold two names everywhere."""
+    entries: dict[str, list[TreeEntry]] = {"": [], **{folder: [] for folder in snapshot.folders}}
+    for file in snapshot.files:
+        parent, _, name = file.path.rpartition("/")
+        mode = Mode.EXECUTABLE if file.executable else Mode.FILE
+        entries[parent].append(TreeEntry(name, mode, file.stat.size_bytes, ids[file.path]))
+    trees: dict[TreeId, Tree] = {}
+    folders: dict[str, TreeId] = {}
+    for folder in sorted(entries, key=lambda path: path.count("/") if path else -1, reverse=True):
+        tree = make_tree(entries[folder])
+        identity = TreeId.of(encode_tree(tree))
+        trees[identity] = tree
+        folders[folder] = identity
+        if folder:
+            parent, _, name = folder.rpartition("/")
+            entries[parent].append(TreeEntry(name, Mode.FOLDER, tree.size_bytes, identity))
+    return BuiltTrees(folders[""], trees, folders)
+
+
+def check_unchanged(before: Snapshot, paths: Sequence[Path]) -> None:
+    """Scan again and compare. ChangedDuringCommitError lists what was added, removed or touched meanwhile."""
+    after = scan(paths)
+    states: dict[str, tuple[FileStat, bool]] = {file.path: (file.stat, file.executable) for file in before.files}
+    now = {file.path: (file.stat, file.executable) for file in after.files}
+    moved = sorted(path for path in states.keys() | now.keys() if states.get(path) != now.get(path))
+    moved += sorted(before.folders ^ after.folders)
+    if moved:
+        raise changed(moved)
+
+
+def changed(paths: list[str]) -> ChangedDuringCommitError:
+    """The error for a folder that did not hold still."""
+    shown = ", ".join(paths[:_LISTED]) + (f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else "")
+    return ChangedDuringCommitError(
+        f"the folder changed while it was committed ({shown}); no commit was made. Wait for whoever writes there, then commit again",
+        paths=paths,
+    )

@@ -1,0 +1,212 @@
+"""Moving chunks between files and packs: the only place where threads start.
+
+Up: a file's buffers are cut and hashed in the calling thread, batches of pieces are hashed, encoded and verified by workers,
+packs are filled in order and uploaded while the next one fills. Down: chunks are fetched in groups, those that lie close
+together in one pack by one ranged read; groups overlap, results come back in order.
+
+Memory is bounded by the constants below whatever the size of a file.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cas_registry.chunking import Piece
+from cas_registry.codecs import Buffer, encode_chunk
+from cas_registry.model.ids import ChunkId, FileId
+from cas_registry.model.maps import Located, PackInfo
+from cas_registry.model.packs import RECIPE_CHUNKS, PackBuilder, Recipe
+from cas_registry.model.placement import Codec, Placement
+from cas_registry.store.objects import ObjectStore
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+READ_BUFFER_BYTES = 2 * 1024 * 1024
+BATCHES_IN_FLIGHT = 4  # about 2 MiB each, raw and encoded
+PACKS_IN_FLIGHT = 2  # beside the one being filled
+GROUP_RAW_BYTES = 8 * 1024 * 1024
+GROUP_CHUNKS = 2048
+GROUPS_IN_FLIGHT = 4
+SPAN_GAP_BYTES = 256 * 1024  # bytes read and thrown away rather than asked for separately
+SPAN_BYTES = 16 * 1024 * 1024
+
+
+@contextmanager
+def worker_pool(executor: Executor | None = None) -> Iterator[Executor]:
+    """The given executor, or threads that end with the block."""
+    if executor is not None:
+        yield executor
+        return
+    with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1), thread_name_prefix="cas_registry") as pool:
+        yield pool
+
+
+def map_ordered(executor: Executor, function: Callable[[T], R], items: Iterable[T], *, in_flight: int) -> Iterator[R]:
+    """`function` of each item, in order, with at most `in_flight` under way: a map that does not run ahead."""
+    pending: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            if len(pending) >= in_flight:
+                yield pending.popleft().result()
+            pending.append(executor.submit(function, item))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+@dataclass(slots=True, eq=False)
+class PackSlot:
+    """A pack under way: its name is known once it is full."""
+
+    info: PackInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A chunk in a pack whose name may not be known yet."""
+
+    slot: PackSlot
+    placement: Placement
+
+    def located(self) -> Located:
+        """The chunk with its pack, once `PackWriter.finish` has returned."""
+        assert self.slot.info is not None  # noqa: S101 - finish names every pack
+        return Located(self.slot.info, self.placement)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPiece:
+    """A piece after its worker: `stored` is None where the chunk is in the registry already."""
+
+    digest: bytes
+    raw_bytes: int
+    element: int
+    codec: Codec
+    stored: Buffer | None
+
+
+class PackWriter:
+    """Fills packs with chunks that are not in the registry yet and uploads them while it goes on. Not thread-safe."""
+
+    def __init__(self, objects: ObjectStore, executor: Executor, *, pack_bytes: int, known: Callable[[bytes], bool]) -> None:
+        self._objects = objects
+        self._executor = executor
+        self._pack_bytes = pack_bytes
+        self._known = known
+        self._fresh: dict[bytes, Pending] = {}
+        self._builder = PackBuilder(os.urandom(16))
+        self._slot = PackSlot()
+        self._uploads: deque[tuple[PackSlot, Future[PackInfo]]] = deque()
+        self.packs: list[PackInfo] = []
+        self.new_bytes = 0
+
+    def encode(self, pieces: list[Piece]) -> list[EncodedPiece]:
+        """Hash, and encode what is new. Called in workers."""
+        return [self._encode(piece) for piece in pieces]
+
+    def add(self, piece: EncodedPiece) -> Pending | None:
+        """Put an encoded piece into the current pack, once; None where the registry has it already."""
+        pending = self._fresh.get(piece.digest)
+        if pending is not None or piece.stored is None:
+            return pending
+        if self._builder.size_bytes + len(piece.stored) > self._pack_bytes and not self._builder.is_empty:
+            self._upload()
+        offset = self._builder.add(
+            piece.digest, piece.stored, raw_bytes=piece.raw_bytes, codec=piece.codec, element=piece.element
+        )
+        placement = Placement(
+            ChunkId(piece.digest), offset, len(piece.stored), piece.raw_bytes, piece.codec, piece.element
+        )
+        self._fresh[piece.digest] = pending = Pending(self._slot, placement)
+        self.new_bytes += piece.raw_bytes
+        return pending
+
+    def add_recipe(self, file: FileId, size_bytes: int, digests: list[bytes]) -> None:
+        """Record of which chunks a file consists, so that maps can be rebuilt from packs."""
+        for first in range(0, len(digests), RECIPE_CHUNKS):
+            part = digests[first : first + RECIPE_CHUNKS]
+            if self._builder.size_bytes + len(part) * 32 > self._pack_bytes and not self._builder.is_empty:
+                self._upload()
+            self._builder.add_recipe(Recipe(file, size_bytes, len(digests), first, part))
+
+    def finish(self) -> None:
+        """Upload the last pack and wait for all of them."""
+        if not self._builder.is_empty:
+            self._upload()
+        self._settle(0)
+
+    def abandon(self) -> None:
+        """Wait for uploads under way and forget them: a failed commit leaves only packs that nothing names."""
+        for _, future in self._uploads:
+            future.cancel()
+        self._uploads.clear()
+
+    def _encode(self, piece: Piece) -> EncodedPiece:
+        digest = ChunkId.of(piece.data).digest
+        if self._known(digest) or digest in self._fresh:
+            return EncodedPiece(digest, len(piece.data), piece.element, Codec.RAW, None)
+        codec, stored = encode_chunk(piece.data)
+        return EncodedPiece(digest, len(piece.data), piece.element, codec, stored)
+
+    def _upload(self) -> None:
+        self._settle(PACKS_IN_FLIGHT - 1)
+        name, data = self._builder.finish()
+        self._uploads.append((self._slot, self._executor.submit(self._objects.write_pack, name, data)))
+        self._builder = PackBuilder(os.urandom(16))
+        self._slot = PackSlot()
+
+    def _settle(self, in_flight: int) -> None:
+        while len(self._uploads) > in_flight:
+            slot, future = self._uploads.popleft()
+            slot.info = future.result()
+            self.packs.append(slot.info)
+
+
+def fetch_chunks(objects: ObjectStore, executor: Executor, wanted: Iterable[Located]) -> Iterator[bytes]:
+    """The verified bytes of each chunk, in order. IntegrityError at the first one that is missing or damaged."""
+    for group in map_ordered(executor, lambda group: _fetch_group(objects, group), _groups(wanted), in_flight=GROUPS_IN_FLIGHT):
+        yield from group
+
+
+def _groups(wanted: Iterable[Located]) -> Iterator[list[Located]]:
+    group: list[Located] = []
+    raw_bytes = 0
+    for located in wanted:
+        if group and (raw_bytes + located.placement.raw_bytes > GROUP_RAW_BYTES or len(group) >= GROUP_CHUNKS):
+            yield group
+            group, raw_bytes = [], 0
+        group.append(located)
+        raw_bytes += located.placement.raw_bytes
+    if group:
+        yield group
+
+
+def _fetch_group(objects: ObjectStore, group: list[Located]) -> list[bytes]:
+    chunks: dict[ChunkId, bytes] = {}
+    for span in _spans(group):
+        chunks.update(objects.read_chunks(span[0].pack, span))
+    return [chunks[located.placement.chunk] for located in group]
+
+
+def _spans(group: list[Located]) -> Iterator[list[Located]]:
+    """The distinct placements of a group, joined where they lie close together in one pack."""
+    ordered = sorted(set(group), key=lambda item: (item.pack.name.digest, item.placement.offset))
+    span: list[Located] = []
+    for item in ordered:
+        if span:
+            last = span[-1].placement
+            gap = item.placement.offset - (last.offset + last.stored_bytes)
+            length = item.placement.offset + item.placement.stored_bytes - span[0].placement.offset
+            if item.pack != span[0].pack or gap > SPAN_GAP_BYTES or length > SPAN_BYTES:
+                yield span
+                span = []
+        span.append(item)
+    if span:
+        yield span

@@ -1,0 +1,68 @@
+"""Where the chunks of a version's files lie: its root map, and the maps that the root names."""
+
+from collections.abc import Iterable, Mapping
+
+from cas_registry.errors import IntegrityError
+from cas_registry.model.ids import FileId, MapName, TreeId
+from cas_registry.model.maps import ChunkMap, Covers, Located, Reference
+from cas_registry.model.tree import TreeEntry
+from cas_registry.store.objects import ObjectStore
+
+BIG_FILE_BYTES = 1024 * 1024  # from here on a file may have a map of its own; below, it shares its folder's
+
+
+class VersionFiles:
+    """Finds the chunks of the files of one version; maps are read when they are needed, each once."""
+
+    def __init__(self, objects: ObjectStore, root: MapName) -> None:
+        self._objects = objects
+        self._root, _ = objects.read_map(root)
+        self._maps: dict[Reference, ChunkMap] = {}
+
+    @property
+    def root(self) -> ChunkMap:
+        return self._root
+
+    def prepare(self, files: Iterable[tuple[TreeEntry, TreeId]]) -> None:
+        """Read in one round trip every map that these files (each with the id of its folder) need."""
+        needed = {
+            reference
+            for entry, folder in files
+            if entry.size_bytes and entry.id.digest not in self._root.files and (reference := self._reference(entry, folder))
+        }
+        self.load(needed)
+
+    def load(self, references: Iterable[Reference]) -> Mapping[Reference, ChunkMap]:
+        """Read these maps in one round trip; returns all that are loaded."""
+        missing = [reference for reference in dict.fromkeys(references) if reference not in self._maps]
+        if missing:
+            self._maps.update(zip(missing, self._objects.read_maps(missing), strict=True))
+        return self._maps
+
+    def chunks(self, entry: TreeEntry, folder: TreeId) -> tuple[Located, ...]:
+        """The chunks of a file in order. IntegrityError where no map of the version has it."""
+        if entry.size_bytes == 0:
+            return ()
+        found = self._root.file(entry.id.digest)
+        if found is None and (reference := self._reference(entry, folder)):
+            found = self.load([reference])[reference].file(entry.id.digest)
+        if found is None:
+            raise IntegrityError(
+                f"no map of this version says where file {entry.id.short} ({entry.name}) lies; run reg fsck", file=entry.id.hex
+            )
+        if sum(located.placement.raw_bytes for located in found) != entry.size_bytes:
+            raise IntegrityError(f"the map gives file {entry.id.short} ({entry.name}) another size than its folder", file=entry.id.hex)
+        return found
+
+    def _reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
+        return self._root.references.get((Covers.FILE, entry.id.digest)) or self._root.references.get(
+            (Covers.FOLDER, folder.digest)
+        )
+
+
+def verify_whole(file: FileId, path: str, digest: bytes) -> None:
+    """Refuse a file whose verified chunks do not add up to its id. Raises IntegrityError."""
+    if digest != file.digest:
+        raise IntegrityError(
+            f"{path}: its chunks are whole but do not make up file {file.short}: the map is wrong; run reg fsck", file=file.hex, path=path
+        )

@@ -1,0 +1,47 @@
+"""The one place that spells keys. See docs/format.md, "Keys"."""
+
+from cas_registry.model.entry import CATALOGUE
+from cas_registry.model.ids import CommitId, FileId, MapName, PackName, RefTableId, TreeId
+
+FORMAT_KEY = "format"
+COMMITS = "commits/"
+TREES = "trees/"
+MAPS = "maps/"
+PACKS = "packs/"
+FILES = "files/"
+REFS = "refs/"
+QUARANTINE = "quarantine/"
+HINT = "HEAD"
+
+
+def object_key(identity: CommitId | TreeId | RefTableId | MapName | PackName) -> str:
+    """The key of a content-named object. Spilled ref tables live beside the trees."""
+    match identity:
+        case CommitId():
+            return f"{COMMITS}{identity.hex}"
+        case TreeId() | RefTableId():
+            return f"{TREES}{identity.hex}"
+        case MapName():
+            return f"{MAPS}{identity.hex}"
+        case PackName():
+            return f"{PACKS}{identity.hex}"
+
+
+def file_hint_key(file: FileId) -> str:
+    """The hint that names a map holding a big file."""
+    return f"{FILES}{file.hex}"
+
+
+def log_prefix(log: str) -> str:
+    """The folder of a model's log, or of the catalogue."""
+    return "catalogue/" if log == CATALOGUE else f"{REFS}{log}/"
+
+
+def entry_key(log: str, number: int) -> str:
+    """Entry `number` of a log."""
+    return f"{log_prefix(log)}{number:010d}"
+
+
+def hint_key(log: str) -> str:
+    """The hint of a log's last number."""
+    return f"{log_prefix(log)}{HINT}"

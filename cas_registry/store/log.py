@@ -1,0 +1,164 @@
+"""Append-only logs of numbered, create-only entries: the only place where writers meet.
+
+Reading the head takes the hint, then the entry that it names and the next one together: three GETs and two round trips
+however long the log. The hint is never believed: a stale one costs reads, a wrong one as well, nothing else.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cas_registry.backends import Backend
+from cas_registry.errors import AlreadyExistsError, BackendError, FormatError, IntegrityError, OutcomeUnknownError, RegistryError
+from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, decode_entry, encode_entry
+from cas_registry.model.ids import EntryId
+from cas_registry.store.layout import entry_key, hint_key
+
+_READ_BYTES = MAX_ENTRY_BYTES + 66
+_HINT_BYTES = 16
+APPEND_DEADLINE_S = 60.0
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry as it stands in the log, with the id that seals it."""
+
+    id: EntryId
+    entry: Entry
+
+    @property
+    def n(self) -> int:
+        return self.entry.n
+
+
+class Log:
+    """One log: a model's, or the catalogue."""
+
+    def __init__(self, backend: Backend, registry: str, name: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._backend = backend
+        self._registry = registry
+        self._sleep = sleep
+        self.name = name
+
+    def head(self) -> Recorded | None:
+        """The last entry, or None for a log that does not exist yet."""
+        hint = self._read_hint()
+        at_hint, after = self._read_raw([hint, hint + 1]) if hint else (None, None)
+        if at_hint is None:
+            first = self._read_raw([1])[0]
+            return self._advance(1, first) if first is not None else None
+        if after is None:
+            return self._decode(hint, at_hint)
+        return self._advance(hint + 1, after)
+
+    def read(self, number: int) -> Recorded:
+        """Entry `number`. IntegrityError if it is missing or damaged: entries are never deleted."""
+        return self.read_many([number])[0]
+
+    def read_many(self, numbers: Sequence[int]) -> list[Recorded]:
+        """Several entries in one round trip."""
+        found = self._read_raw(numbers)
+        return [self._decode(number, self._present(number, data)) for number, data in zip(numbers, found, strict=True)]
+
+    def read_after(self, number: int) -> list[Recorded]:
+        """Up to 32 entries that follow entry `number`; fewer at the end of the log."""
+        numbers = range(number + 1, number + 1 + BATCH)
+        recorded: list[Recorded] = []
+        for following, data in zip(numbers, self._read_raw(numbers), strict=True):
+            if data is None:
+                break
+            recorded.append(self._decode(following, data))
+        return recorded
+
+    def append(self, entry: Entry) -> Recorded | None:
+        """Create the entry. None when another writer took its number; then read the head and decide anew.
+
+        A lost answer is settled by reading back and comparing; OutcomeUnknownError where the store stays silent.
+        """
+        key = entry_key(self.name, entry.n)
+        data = encode_entry(entry)
+        deadline = time.monotonic() + APPEND_DEADLINE_S
+        wait_s = 0.1
+        while True:
+            failure: RegistryError
+            try:
+                self._backend.create(key, data)
+                self._backend.flush()
+                break
+            except AlreadyExistsError as error:
+                failure = error
+            except BackendError as error:
+                failure = error
+            try:
+                landed = self._read_raw([entry.n])[0]
+            except BackendError:
+                landed = None
+            if landed is not None:
+                if landed != data:
+                    return None
+                self._backend.flush()
+                break
+            if isinstance(failure, BackendError) and not failure.transient:
+                raise failure
+            if time.monotonic() > deadline:
+                raise OutcomeUnknownError(
+                    f"the store stopped answering while {key} was written; it may have landed. Read the log before trying again",
+                    key=key,
+                ) from failure
+            self._sleep(random.uniform(0, wait_s))  # noqa: S311 - jitter
+            wait_s = min(wait_s * 2, 5.0)
+        return self._decode(entry.n, data)
+
+    def write_hint(self, number: int) -> None:
+        """Note the last number for the next reader. Failing is fine."""
+        try:
+            self._backend.put(hint_key(self.name), str(number).encode("ascii"))
+        except RegistryError:
+            return
+
+    def _read_hint(self) -> int:
+        data = self._backend.get_many([hint_key(self.name)], length=_HINT_BYTES)[0]
+        text = (data or b"").strip()
+        number = int(text) if text.isdigit() and len(text) <= len(str(MAX_ENTRY_NUMBER)) else 0
+        return number if number < MAX_ENTRY_NUMBER else 0
+
+    def _advance(self, number: int, data: bytes) -> Recorded:
+        """The head, given that entry `number` exists: doubling steps forward, then halving ones back."""
+        step = 1
+        beyond: int | None = None
+        while beyond is None or beyond - number > 1:
+            if beyond is None:
+                probes = [number + step * factor for factor in (1, 2, 4, 8)]
+                step *= 16
+            else:
+                quarter = max(1, (beyond - number) // 4)
+                probes = sorted({min(number + quarter * factor, beyond - 1) for factor in (1, 2, 3)} - {number})
+            for probe, found in zip(probes, self._read_raw(probes), strict=True):
+                if found is None:
+                    beyond = probe
+                    break
+                number, data = probe, found
+        return self._decode(number, data)
+
+    def _read_raw(self, numbers: Sequence[int]) -> list[bytes | None]:
+        return self._backend.get_many([entry_key(self.name, number) for number in numbers], length=_READ_BYTES)
+
+    def _present(self, number: int, data: bytes | None) -> bytes:
+        if data is None:
+            key = entry_key(self.name, number)
+            raise IntegrityError(f"{key} is missing from {self._backend.url}: log entries are never deleted; run reg fsck", key=key)
+        return data
+
+    def _decode(self, number: int, data: bytes) -> Recorded:
+        key = entry_key(self.name, number)
+        try:
+            identity, entry = decode_entry(data)
+        except FormatError as error:
+            raise IntegrityError(f"{key} in {self._backend.url} is damaged: {error}; run reg fsck", key=key) from error
+        if (entry.n, entry.log, entry.registry) != (number, self.name, self._registry):
+            raise IntegrityError(
+                f"{key} in {self._backend.url} is entry {entry.n} of log {entry.log!r}: it was put in another's place", key=key
+            )
+        return Recorded(identity, entry)

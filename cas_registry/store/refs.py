@@ -1,0 +1,217 @@
+"""Names to commits: the branches and tags of one model, from its log."""
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from cas_registry.errors import InvalidInputError, NotFoundError, UnsupportedFormatError
+from cas_registry.model.entry import MAX_INLINE_TABLE_BYTES, CommitStats, Entry, Operation, Ref, RefKind, RefTable, encode_ref_table
+from cas_registry.model.ids import CommitId, MapName, RefTableId, TreeId
+from cas_registry.model.revision import Revision, parse_time
+from cas_registry.store.log import BATCH, Log, Recorded
+from cas_registry.store.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A commit found: the entry `at` of model `log` introduced it as the log's `number`-th version, with its tree and map."""
+
+    model: str
+    log: str
+    commit: CommitId
+    at: int
+    number: int
+    tree: TreeId
+    map: MapName
+    stats: CommitStats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of a ref, as its log entry tells it."""
+
+    n: int
+    kind: RefKind
+    name: str
+    commit: CommitId | None
+    previous: CommitId | None
+    time_ms: int
+    who: str
+    why: str
+
+
+class LogSource(Protocol):
+    """Hands out the log of any model of the registry."""
+
+    def log(self, model: str) -> Log:
+        """The log of that model, whether it exists or not."""
+
+
+class ModelRefs:
+    """The refs of one model. Nothing is cached: every question reads the log anew."""
+
+    def __init__(self, log: Log, objects: ObjectStore, *, logs: LogSource) -> None:
+        self.log = log
+        self._objects = objects
+        self._logs = logs
+
+    @property
+    def model(self) -> str:
+        return self.log.name
+
+    def head(self) -> tuple[Recorded, RefTable] | None:
+        """The log's last entry with its table, or None for a model without versions."""
+        recorded = self.log.head()
+        return None if recorded is None else (recorded, self.table(recorded))
+
+    def table(self, recorded: Recorded) -> RefTable:
+        """The branches and tags as an entry leaves them."""
+        refs = recorded.entry.refs
+        if isinstance(refs, RefTableId):
+            return self._objects.read_ref_table(refs)
+        return refs or RefTable()
+
+    def next_entry(
+        self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str
+    ) -> Entry:
+        """The entry that follows `head` with this table, still without a commit. A large table is stored aside."""
+        if head is not None and head.entry.gc_seen:
+            raise UnsupportedFormatError("this registry was collected by a newer cas_registry; upgrade before writing to it")
+        spilled = len(encode_ref_table(table)) > MAX_INLINE_TABLE_BYTES
+        return Entry(
+            registry=registry,
+            log=self.model,
+            n=head.n + 1 if head else 1,
+            prev=head.id if head else None,
+            nonce=secrets.token_hex(16),
+            op=Operation.SET,
+            time_ms=time_ms,
+            who=who,
+            why=why,
+            refs=self._objects.write_ref_table(table) if spilled else table,
+            versions=head.entry.versions if head else 0,
+        )
+
+    def version(self, commit: CommitId, at: int, *, log: str | None = None, head: Recorded | None = None) -> Version:
+        """The version that entry `at` introduced."""
+        recorded = head if head is not None and head.n == at else self._logs.log(log or self.model).read(at)
+        entry = recorded.entry
+        if entry.commit != commit or entry.tree is None or entry.map is None:
+            raise NotFoundError(f"entry {at} of {entry.log} does not introduce commit {commit.short}", commit=commit.hex)
+        return Version(self.model, entry.log, commit, at, entry.versions, entry.tree, entry.map, entry.stats)
+
+    def resolve(self, revision: Revision, *, now_ms: int) -> Version:
+        """The version that a revision names. NotFoundError says what was looked for and what there is."""
+        found = self.head()
+        if found is None:
+            raise NotFoundError(f"model {self.model!r} has no versions yet; make one with reg commit", model=self.model)
+        head, table = found
+        live = table.find(revision.name)
+        if live is None:
+            if revision.back or revision.as_of is not None:
+                raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
+            version = self._by_id(revision, head, table)
+            return self._ancestor(version.commit, revision) if revision.steps else version
+        ref = self._earlier(live[0], revision, live[1], now_ms=now_ms)
+        if ref.commit is None:
+            raise NotFoundError(f"{revision.text}: {live[0].value} {revision.name!r} was deleted at that point", revision=revision.text)
+        if revision.steps:
+            return self._ancestor(ref.commit, revision)
+        return self.version(ref.commit, ref.at, head=head)
+
+    def history(self, kind: RefKind, name: str) -> list[Move]:
+        """Every move of a ref, newest first: one GET a move. NotFoundError if it never existed."""
+        found = self.head()
+        ref = found[1].of(kind).get(name) if found else None
+        if found is None or ref is None:
+            raise NotFoundError(f"{kind.value} {name!r} of model {self.model!r} never existed", ref=name)
+        moves: list[Move] = []
+        recorded = found[0]
+        while ref is not None:
+            if recorded.n != ref.moved:
+                recorded = self.log.read(ref.moved)
+            before = self._before(kind, name, ref)
+            entry = recorded.entry
+            moves.append(
+                Move(
+                    ref.moved, kind, name, ref.commit, before.commit if before else None, entry.time_ms, entry.who, entry.why
+                )
+            )
+            ref = before
+        return moves
+
+    def find_entry(self, commit_id: CommitId) -> Version:
+        """The version of a commit: its entry is the first one after the commit's position that names it."""
+        commit = self._objects.read_commit(commit_id)
+        log = self._logs.log(commit.log)
+        position = commit.position
+        while batch := log.read_after(position):
+            for recorded in batch:
+                if recorded.entry.commit == commit_id:
+                    return self.version(commit_id, recorded.n, log=commit.log, head=recorded)
+            if len(batch) < BATCH:
+                break
+            position = batch[-1].n
+        raise NotFoundError(f"commit {commit_id.short} was never acknowledged in the log of {commit.log!r}", commit=commit_id.hex)
+
+    def _before(self, kind: RefKind, name: str, ref: Ref) -> Ref | None:
+        if ref.moved <= 1:
+            return None
+        return self.table(self.log.read(ref.moved - 1)).of(kind).get(name)
+
+    def _earlier(self, kind: RefKind, revision: Revision, ref: Ref, *, now_ms: int) -> Ref:
+        moves_back = revision.back
+        until_ms = parse_time(revision.as_of, now_ms=now_ms) if revision.as_of is not None else None
+        steps = 0
+        while steps < moves_back or (until_ms is not None and self.log.read(ref.moved).entry.time_ms > until_ms):
+            earlier = self._before(kind, revision.name, ref)
+            steps += 1
+            if earlier is None:
+                raise NotFoundError(
+                    f"{revision.text}: {kind.value} {revision.name!r} has moved {steps - 1} times only"
+                    if until_ms is None
+                    else f"{revision.text}: {kind.value} {revision.name!r} did not exist then",
+                    revision=revision.text,
+                )
+            ref = earlier
+        return ref
+
+    def _by_id(self, revision: Revision, head: Recorded, table: RefTable) -> Version:
+        if not revision.may_be_id:
+            raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
+        known = {ref.commit: ref.at for kind in RefKind for ref in table.of(kind).values() if ref.commit}
+        matches = [commit for commit in known if commit.hex.startswith(revision.name)]
+        if len(matches) == 1 and len(revision.name) == 64:  # noqa: PLR2004 - a whole id
+            return self.version(matches[0], known[matches[0]], head=head)
+        candidates = (
+            [CommitId.parse(revision.name)] if len(revision.name) == 64 else self._objects.find_commits(revision.name)  # noqa: PLR2004
+        )
+        versions: list[Version] = []
+        for candidate in candidates:
+            try:
+                if not self._objects.has_commit(candidate):
+                    continue
+                versions.append(self.find_entry(candidate))
+            except NotFoundError:
+                continue  # another writer lost a race with it: never acknowledged
+        mine = [version for version in versions if version.log == self.model or version.commit in known]
+        if len(mine) > 1:
+            names = ", ".join(version.commit.short for version in mine[:5])
+            raise InvalidInputError(f"{revision.name} is ambiguous: {names}; give more digits", revision=revision.text)
+        if not mine:
+            elsewhere = f" (model {versions[0].log!r} has it)" if versions else ""
+            raise NotFoundError(f"no commit of model {self.model!r} starts with {revision.name}{elsewhere}", revision=revision.text)
+        return mine[0]
+
+    def _ancestor(self, commit_id: CommitId, revision: Revision) -> Version:
+        for step in range(revision.steps):
+            parents = self._objects.read_commit(commit_id).parents
+            if not parents:
+                raise NotFoundError(f"{revision.text}: the history of {revision.name!r} has {step} earlier commits only", revision=revision.text)
+            commit_id = parents[0]
+        return replace(self.find_entry(commit_id), model=self.model)
+
+    def _unknown(self, name: str, table: RefTable) -> str:
+        there = [ref_name for kind in (RefKind.TAG, RefKind.BRANCH) for ref_name, ref in table.of(kind).items() if ref.commit]
+        shown = ", ".join(sorted(there)[:8]) + (", …" if len(there) > 8 else "")  # noqa: PLR2004 - a line's worth
+        return f"model {self.model!r} has no tag, branch or commit {name!r}; there are: {shown}"

@@ -1,0 +1,76 @@
+"""The stores of one registry, opened together."""
+
+from dataclasses import dataclass
+
+from cas_registry.backends import Backend
+from cas_registry.backends.wrappers import SingleWriterBackend
+from cas_registry.errors import AlreadyExistsError, FormatError, IntegrityError, NotFoundError
+from cas_registry.model.entry import CATALOGUE
+from cas_registry.model.names import check_model
+from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format, encode_format, format_body
+from cas_registry.store.catalogue import Catalogue, first_entry
+from cas_registry.store.layout import FORMAT_KEY
+from cas_registry.store.log import Log
+from cas_registry.store.objects import ObjectStore
+from cas_registry.store.refs import ModelRefs
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """A registry's backend and what stands on it."""
+
+    backend: Backend
+    format: RegistryFormat
+    objects: ObjectStore
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(Log(self.backend, self.format.registry, CATALOGUE), self.format.registry)
+
+    def log(self, model: str) -> Log:
+        """The log of a model, whether it exists or not."""
+        return Log(self.backend, self.format.registry, check_model(model))
+
+    def refs(self, model: str) -> ModelRefs:
+        """The branches and tags of a model."""
+        return ModelRefs(self.log(model), self.objects, logs=self)
+
+
+def open_stores(backend: Backend) -> Stores:
+    """The stores of the registry at `backend`. NotFoundError if there is none, IntegrityError if its format is damaged."""
+    try:
+        data = backend.get(FORMAT_KEY, length=MAX_FORMAT_BYTES + 1)
+    except NotFoundError as error:
+        if "bucket" in error.message:
+            raise
+        raise NotFoundError(f"there is no registry at {backend.url}; make one with: reg init {backend.url}", url=backend.url) from error
+    try:
+        return _stores(backend, decode_format(data))
+    except FormatError as error:
+        raise IntegrityError(
+            f"{FORMAT_KEY} in {backend.url} is damaged: {error}; run reg fsck", key=FORMAT_KEY
+        ) from error
+
+
+def create_stores(backend: Backend, registry_format: RegistryFormat, *, who: str) -> Stores:
+    """A new registry: the catalogue's first entry, then `format`, which makes it one. AlreadyExistsError if there is one."""
+    if backend.get_many([FORMAT_KEY], length=1) != [None]:
+        raise AlreadyExistsError(f"there is a registry at {backend.url} already; open it, or choose another place", url=backend.url)
+    stores = _stores(backend, registry_format)
+    body = format_body(registry_format)
+    entry = first_entry(registry_format.registry, body, time_ms=registry_format.created_ms, who=who)
+    if stores.catalogue.log.append(entry) is None:
+        raise AlreadyExistsError(
+            f"somebody else is making a registry at {backend.url}, or was stopped while doing so; remove what is there, or choose "
+            "another place",
+            url=backend.url,
+        )
+    stores.catalogue.log.write_hint(1)
+    stores.backend.create(FORMAT_KEY, encode_format(registry_format))
+    stores.backend.flush()
+    return stores
+
+
+def _stores(backend: Backend, registry_format: RegistryFormat) -> Stores:
+    inner = SingleWriterBackend(backend) if registry_format.single_writer else backend
+    return Stores(inner, registry_format, ObjectStore(inner))

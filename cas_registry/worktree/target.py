@@ -1,0 +1,185 @@
+"""Writing into one folder and never outside it.
+
+Every path is opened component by component relative to an open folder, links never followed, so a link planted below the
+target (before or during a checkout) leads nowhere. A file is written under a temporary name and renamed when it is whole.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cas_registry.errors import AccessError, BackendError, LocalEditsError, RegistryError
+from cas_registry.model.names import check_path
+from cas_registry.worktree.scan import FileStat
+
+TEMPORARY_PREFIX = ".reg-tmp-"
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """What lies at a path: a plain file (with its state), or something else."""
+
+    stat: FileStat
+    is_file: bool
+    is_folder: bool
+    executable: bool
+
+
+class TargetFolder:
+    """An open folder. A context manager; not thread-safe."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._handle = -1
+        self._parent: tuple[tuple[str, ...], int] | None = None
+
+    def __enter__(self) -> Self:
+        with self._errors("open", str(self._root)):
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget_parent()
+        os.close(self._handle)
+
+    def look(self, path: str) -> OnDisk | None:
+        """What is at `path`, links not followed; None if nothing is."""
+        *parents, name = check_path(path)
+        with self._errors("look at", path):
+            try:
+                folder = self._folder(tuple(parents), create=False)
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
+        mode = status.st_mode
+        return OnDisk(FileStat.of(status), stat.S_ISREG(mode), stat.S_ISDIR(mode), bool(mode & stat.S_IXUSR))
+
+    def read(self, path: str, *, buffer_bytes: int) -> Iterator[bytes]:
+        """The bytes of a plain file at `path`, links not followed."""
+        *parents, name = check_path(path)
+        with self._errors("read", path):
+            handle = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder(tuple(parents), create=False)
+            )
+            with open(handle, "rb", buffering=0) as file:
+                while data := file.read(buffer_bytes):
+                    yield data
+
+    def write(self, path: str, parts: Iterator[bytes], *, executable: bool) -> FileStat:
+        """Write a whole file and put it in place of what was there. Nothing stays behind if `parts` raises."""
+        *parents, name = check_path(path)
+        with self._errors("write", path):
+            folder = self._folder(tuple(parents), create=True)
+            temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(temporary, flags, 0o755 if executable else 0o644, dir_fd=folder)
+            try:
+                with open(handle, "wb", buffering=0) as file:
+                    for data in parts:
+                        _write_all(handle, data)
+                    file.flush()
+                folder = self._folder(tuple(parents), create=True)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary, dir_fd=self._folder(tuple(parents), create=False))
+                raise
+            return FileStat.of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+    def set_executable(self, path: str, *, executable: bool) -> None:
+        """Set a plain file's permissions to 0755 or 0644."""
+        *parents, name = check_path(path)
+        with self._errors("change", path):
+            folder = self._folder(tuple(parents), create=False)
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                os.fchmod(handle, 0o755 if executable else 0o644)
+            finally:
+                os.close(handle)
+
+    def make_folder(self, path: str) -> None:
+        """Create a folder and its parents."""
+        with self._errors("create", path):
+            self._folder(check_path(path), create=True)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; absent is fine."""
+        *parents, name = check_path(path)
+        with self._errors("remove", path), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._folder(tuple(parents), create=False))
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove a folder if it is empty; says whether it is gone."""
+        *parents, name = check_path(path)
+        self._forget_parent()
+        try:
+            os.rmdir(name, dir_fd=self._folder(tuple(parents), create=False))
+        except OSError:
+            return False
+        return True
+
+    def _folder(self, parts: tuple[str, ...], *, create: bool) -> int:
+        """An open handle on a folder below the root; the last one asked for stays open."""
+        if not parts:
+            return self._handle
+        if self._parent and self._parent[0] == parts:
+            return self._parent[1]
+        handle = os.dup(self._handle)
+        for depth, name in enumerate(parts, start=1):
+            try:
+                below = self._open_folder(name, handle, create=create)
+            except OSError as error:
+                if error.errno in _NOT_A_FOLDER:
+                    where = "/".join(parts[:depth])
+                    raise LocalEditsError(
+                        f"{self._root / where} is a link or a file where a folder is needed; nothing is written through it. Remove it first",
+                        paths=[where],
+                    ) from error
+                raise
+            finally:
+                os.close(handle)
+            handle = below
+        self._forget_parent()
+        self._parent = (parts, handle)
+        return handle
+
+    @staticmethod
+    def _open_folder(name: str, parent: int, *, create: bool) -> int:
+        if create:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=parent)
+        return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
+
+    def _forget_parent(self) -> None:
+        if self._parent:
+            os.close(self._parent[1])
+            self._parent = None
+
+    @contextlib.contextmanager
+    def _errors(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except RegistryError:
+            raise
+        except IsADirectoryError as error:
+            raise LocalEditsError(f"{self._root / path} is a folder where a file is needed; remove it first", paths=[path]) from error
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise AccessError(f"cannot {verb} {path} in {self._root}: {error.strerror}", path=path) from error
+        except OSError as error:
+            advice = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the disk"
+            raise BackendError(f"cannot {verb} {path} in {self._root}: {error.strerror}; {advice}", path=path) from error
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]

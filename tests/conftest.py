@@ -1,0 +1,92 @@
+"""What every test shares: a world without the developer's own settings, real S3 servers, and hypothesis profiles."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.servers import S3Server, ministack, rclone_s3, seaweedfs
+
+_SERVER_FIXTURES = frozenset({"seaweedfs_server", "ministack_server", "rclone_server", "s3_url", "s3_options"})
+_FOREIGN_PREFIXES = ("AWS_", "REG_", "XDG_", "GOOGLE_", "AZURE_")
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile(
+    "nightly", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")  # pytest --hypothesis-profile=nightly overrides
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests that need a server, so each server is started once."""
+    for item in items:
+        if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("s3"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same world for fixtures that outlive a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        _isolate(patch, tmp_path_factory.mktemp("session-home"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _clean_world(
+    _clean_session: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No test sees the developer's settings, credentials, proxies or home, nor what another test left in its own home."""
+    _isolate(monkeypatch, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_server(_clean_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ministack_server(_clean_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with ministack(tmp_path_factory.mktemp("ministack")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_server(_clean_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _s3_bucket(seaweedfs_server: S3Server) -> str:
+    return seaweedfs_server.make_bucket("registries")
+
+
+@pytest.fixture
+def s3_url(_s3_bucket: str) -> str:
+    """A fresh place on SeaweedFS, to be opened with `s3_options`."""
+    return f"s3://{_s3_bucket}/{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def s3_options(seaweedfs_server: S3Server) -> dict[str, Any]:
+    return seaweedfs_server.storage_options
+
+
+def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN_PREFIXES) or name.lower() in _PROXIES:
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("USERPROFILE", str(home))
+    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+        patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")

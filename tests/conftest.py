@@ -32,35 +32,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _clean_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The same world for fixtures that outlive a test."""
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of all homes; it is the home of fixtures that outlive a test."""
+    homes = tmp_path_factory.mktemp("homes")
     with pytest.MonkeyPatch.context() as patch:
-        _isolate(patch, tmp_path_factory.mktemp("session-home"))
-        yield
+        _isolate(patch, homes)
+        yield homes
 
 
 @pytest.fixture(autouse=True)
-def _clean_world(
-    _clean_session: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def _own_home(_homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the developer's settings, credentials, proxies or home, nor what another test left in its own home."""
-    _isolate(monkeypatch, tmp_path_factory.mktemp("home"))
+    home = _homes / secrets.token_hex(8)
+    home.mkdir()
+    _isolate(monkeypatch, home)
 
 
 @pytest.fixture(scope="session")
-def seaweedfs_server(_clean_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def seaweedfs_server(_homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def ministack_server(_clean_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def ministack_server(_homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with ministack(tmp_path_factory.mktemp("ministack")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def rclone_server(_clean_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def rclone_server(_homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
         yield server
 

@@ -62,9 +62,12 @@ class Backend(Protocol):
         """Return when everything created by this object so far survives power loss."""
 
 
+_NOT_IN_KEYS = ("\\", "\0", "?")  # s3fs would cut the key before "?versionId="
+
+
 def check_key(key: str) -> str:
     """Accept a key that the layout of a registry can contain, or raise InvalidInputError."""
     parts = key.split("/")
-    if not all(parts) or any(part in {".", ".."} for part in parts) or "\\" in key or "\0" in key:
+    if not all(parts) or any(part in {".", ".."} for part in parts) or any(mark in key for mark in _NOT_IN_KEYS):
         raise InvalidInputError(f"not a key: {key[:120]!r}")
     return key

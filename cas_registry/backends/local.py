@@ -8,16 +8,23 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cas_registry.backends import Data, ObjectInfo, check_key
-from cas_registry.errors import AccessError, AlreadyExistsError, BackendError, NotFoundError
+from cas_registry.errors import AccessError, AlreadyExistsError, BackendError, InvalidInputError, NotFoundError
 
 TEMPORARY_PREFIX = ".tmp-"
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_ABSENT = (
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+)  # a key may name what is a folder here, or lie below a file
+_READING = frozenset({"read", "stat"})
 _SYNC_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
@@ -28,6 +35,7 @@ class LocalBackend:
         self._root = root
         self._unsynced: set[Path] = set()
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -66,6 +74,7 @@ class LocalBackend:
             try:
                 os.link(temporary, path)
             except FileExistsError as error:
+                self._remember(path.parent)  # its writer may not have flushed; whoever relies on it has to
                 raise AlreadyExistsError(f"{key} exists already in {self.url}", key=key) from error
             except OSError as error:
                 if error.errno in _NO_LINKS:
@@ -77,8 +86,7 @@ class LocalBackend:
                 raise
             finally:
                 temporary.unlink(missing_ok=True)
-            with self._lock:
-                self._unsynced.add(path.parent)
+            self._remember(path.parent)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder, _, stem = prefix.rpartition("/")
@@ -87,22 +95,37 @@ class LocalBackend:
 
     def stat(self, key: str) -> ObjectInfo:
         with self._errors("stat", key):
-            status = self._path(key).stat()
+            status = _of_object(self._path(key).stat())
             return ObjectInfo(key, status.st_size, status.st_mtime_ns // 1_000_000)
 
     def delete(self, key: str) -> None:
-        with self._errors("delete", key), contextlib.suppress(FileNotFoundError):
+        with self._errors("delete", key), contextlib.suppress(*_ABSENT):
             self._path(key).unlink()
 
     def flush(self) -> None:
+        with self._flushing:  # a second caller waits for the folders that the first one took
+            with self._lock:
+                folders, self._unsynced = self._unsynced, set()
+            try:
+                for folder in folders:
+                    with self._errors("sync", folder.name):
+                        _sync_folder(folder)
+            except BaseException:
+                with self._lock:
+                    self._unsynced |= folders
+                raise
+
+    def _remember(self, folder: Path) -> None:
+        """Sync `folder` at the next flush, and all above it: another process may have made them and not synced yet."""
+        inside = [parent for parent in folder.parents if parent == self._root or self._root in parent.parents]
         with self._lock:
-            folders, self._unsynced = self._unsynced, set()
-        for folder in folders:
-            with self._errors("sync", folder.name):
-                _sync_folder(folder)
+            self._unsynced.update((folder, *inside))
 
     def _path(self, key: str) -> Path:
-        return self._root / check_key(key)
+        path = self._root / check_key(key)
+        if path.name.startswith(TEMPORARY_PREFIX):
+            raise InvalidInputError(f"not a key: {key[:120]!r}; {TEMPORARY_PREFIX} is for temporary files")
+        return path
 
     def _write_aside(self, key: str, data: Data, *, sync: bool) -> Path:
         path = self._path(key)
@@ -126,8 +149,7 @@ class LocalBackend:
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         for parent in reversed(missing):
             parent.mkdir(exist_ok=True)
-            with self._lock:
-                self._unsynced.add(parent.parent)
+            self._remember(parent.parent)
 
     def _walk(self, folder: Path, prefix: str, stem: str) -> Iterator[ObjectInfo]:
         try:
@@ -135,11 +157,11 @@ class LocalBackend:
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:
-            if not entry.name.startswith(stem) or entry.name.startswith(TEMPORARY_PREFIX):
+            if not entry.name.startswith(stem):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(folder / entry.name, f"{prefix}{entry.name}/", "")
-            elif entry.is_file(follow_symlinks=False):
+            elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(TEMPORARY_PREFIX):
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     yield ObjectInfo(prefix + entry.name, status.st_size, status.st_mtime_ns // 1_000_000)
@@ -150,7 +172,13 @@ class LocalBackend:
             yield
         except FileNotFoundError as error:
             raise NotFoundError(f"{key} is not in {self.url}", key=key) from error
-        except (PermissionError, NotADirectoryError, IsADirectoryError) as error:
+        except (NotADirectoryError, IsADirectoryError) as error:
+            if verb in _READING:
+                raise NotFoundError(f"{key} is not in {self.url}", key=key) from error
+            raise AccessError(
+                f"cannot {verb} {key} in {self.url}: {error.strerror}; remove what is in the way", key=key
+            ) from error
+        except PermissionError as error:
             raise AccessError(f"cannot {verb} {key} in {self.url}: {error.strerror}; check its permissions", key=key) from error
         except OSError as error:
             advice = _ADVICE.get(error.errno or 0, "check the disk")
@@ -166,8 +194,14 @@ _ADVICE = {
 }
 
 
+def _of_object(status: os.stat_result) -> os.stat_result:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return status
+
+
 def _read_at(handle: int, start: int, length: int) -> bytes:
-    length = min(length, max(0, os.fstat(handle).st_size - start))
+    length = min(length, max(0, _of_object(os.fstat(handle)).st_size - start))
     parts: list[bytes] = []
     while length > 0:
         part = os.pread(handle, length, start)

@@ -7,7 +7,7 @@ listing would show a registry that no longer is.
 import asyncio
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from cas_registry.backends import Data, ObjectInfo, check_key
 from cas_registry.errors import AccessError, AlreadyExistsError, BackendError, NotFoundError, RegistryError
@@ -39,25 +39,27 @@ class RemoteBackend:
         return self._url
 
     def get(self, key: str, *, start: int = 0, length: int) -> bytes:
-        if length <= 0:
-            return b""
+        path, end = self._path(key), start + max(length, 1)  # no range is empty in HTTP
         try:
-            return self._call("read", key, lambda: bytes(self._fs.cat_file(self._path(key), start=start, end=start + length)))
+            return self._call("read", key, lambda: bytes(self._fs.cat_file(path, start=start, end=end)))[: max(length, 0)]
         except _BeyondEndError:
             return b""
 
     def get_many(self, keys: Sequence[str], *, length: int) -> list[bytes | None]:
         paths = [self._path(key) for key in keys]
         answers = self._call(
-            "read", keys[0] if keys else "", lambda: self._fs.cat_ranges(paths, 0, length, on_error="return")
+            "read", keys[0] if keys else "", lambda: self._fs.cat_ranges(paths, 0, max(length, 1), on_error="return")
         )
-        return [self._absent_or_bytes(key, answer) for key, answer in zip(keys, answers, strict=True)]
+        found = [self._absent_or_bytes(key, answer) for key, answer in zip(keys, answers, strict=True)]
+        return [data and data[: max(length, 0)] for data in found]
 
     def put(self, key: str, data: Data) -> None:
-        self._call("write", key, lambda: self._fs.pipe_file(self._path(key), bytes(data)))
+        path = self._path(key)
+        self._call("write", key, lambda: self._fs.pipe_file(path, bytes(data)))
 
     def create(self, key: str, data: Data) -> None:
-        self._call("create", key, lambda: self._fs.pipe_file(self._path(key), bytes(data), mode="create"))
+        path = self._path(key)
+        self._call("create", key, lambda: self._fs.pipe_file(path, bytes(data), mode="create"))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder, _, stem = prefix.rpartition("/")
@@ -87,6 +89,9 @@ class RemoteBackend:
 
     def flush(self) -> None:
         """An object store acknowledges what is durable."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("cannot pickle a backend: it holds credentials and connections; open it again where it is needed")
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{check_key(key)}"
@@ -134,7 +139,9 @@ class RemoteBackend:
         detail = redact(f"{code or type(error).__name__}: {error}")[:300]
         if isinstance(error, PermissionError) or status in _ACCESS_STATUS or code in _ACCESS_CODES or "Credentials" in name:
             return AccessError(f"{what}: {detail}. Check the credentials and the bucket's policy", key=key, status=status)
-        transient = status in _TRANSIENT_STATUS if status else isinstance(error, (OSError, asyncio.TimeoutError)) or _network(name)
+        transient = (
+            status in _TRANSIENT_STATUS if status else isinstance(error, (OSError, asyncio.TimeoutError)) or _network(name)
+        )
         return BackendError(
             f"{what}: {detail}. Check the network and the endpoint", key=key, status=status, transient=transient
         )

@@ -168,6 +168,6 @@ class SingleWriterBackend:
             try:
                 self._inner.stat(key)
             except NotFoundError:
-                self._inner.put(key, data)
+                self._inner.create(key, data)  # not put: what is created has to be durable
                 return
         raise AlreadyExistsError(f"{key} exists already in {self.url}", key=key)

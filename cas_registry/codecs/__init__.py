@@ -37,7 +37,9 @@ def encode_chunk(data: Buffer) -> tuple[Codec, Buffer]:
     if len(stored) > len(data) * WORTH_COMPRESSING or len(data) > len(stored) * MAX_EXPANSION:
         return Codec.RAW, data
     if decode_chunk(Codec.ZSTD, stored, len(data)) != data:
-        raise IntegrityError("a compressed chunk does not decode to its source; nothing was stored. Check this machine's memory")
+        raise IntegrityError(
+            "a compressed chunk does not decode to its source; nothing was stored. Check this machine's memory"
+        )
     return Codec.ZSTD, stored
 
 

@@ -10,7 +10,7 @@ line feed, the body.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from cas_registry.errors import FormatError, InvalidInputError, LimitError, UnsupportedFormatError
 from cas_registry.model.ids import ObjectId
@@ -43,9 +43,7 @@ def decode(data: bytes, *, kind: str) -> dict[str, Json]:
     if len(data) > MAX_METADATA_BYTES:
         raise FormatError(f"a {kind} of {len(data):,} bytes is over the limit of {MAX_METADATA_BYTES:,}")
     try:
-        value = json.loads(
-            data.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_integer
-        )
+        value = json.loads(data.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_integer)
         canonical = encode(value)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"a {kind} that is not canonical JSON: {str(error)[:200]}") from error
@@ -89,7 +87,7 @@ def unseal(data: bytes, kind: type[SealT]) -> tuple[SealT, bytes]:
 def encode_scalars(values: Mapping[str, Scalar], *, what: str) -> dict[str, Json]:
     """Params or metrics as canonical JSON: floats become `{"float": repr}`, everything else stays. Raises InvalidInputError."""
     encoded: dict[str, Json] = {}
-    for name, value in values.items():
+    for name, value in dict[Any, Any](values).items():
         if not isinstance(name, str) or not name or len(name.encode("utf-8", "replace")) > MAX_SCALAR_NAME_BYTES:
             raise InvalidInputError(f"{what} name {str(name)[:80]!r} must be a string of 1 to {MAX_SCALAR_NAME_BYTES} bytes")
         encoded[name] = _encode_scalar(name, value, what=what)

@@ -77,9 +77,7 @@ def decode_commit(data: bytes) -> Commit:
     )
     return Commit(
         tree=TreeId.parse(tree),
-        parents=tuple(
-            CommitId.parse(parent) for parent in canonical.array(parents, what="parents", max_items=MAX_PARENTS)
-        ),
+        parents=tuple(CommitId.parse(parent) for parent in canonical.array(parents, what="parents", max_items=MAX_PARENTS)),
         author=canonical.text(author, what="author", max_bytes=MAX_WHO_BYTES),
         time_ms=canonical.integer(time, what="time"),
         message=canonical.text(message, what="message", max_bytes=MAX_TEXT_BYTES),

@@ -19,8 +19,7 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format and bidi, surrogates, separators
 _SHORT_NAME = re.compile(r"~[0-9]")  # NTFS 8.3 aliases such as GIT~1
 _DEVICES = frozenset(
-    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
-    | {stem + digit for stem in ("COM", "LPT") for digit in "0123456789¹²³"}
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {stem + digit for stem in ("COM", "LPT") for digit in "0123456789¹²³"}
 )
 _RESERVED = frozenset({".git", ".reg"})  # a checkout must not plant a repository's or a binding's configuration
 _RESERVED_MODELS = frozenset({"head", "catalogue"})

@@ -88,9 +88,7 @@ class PackBuilder:
         for recipe in self._recipes:
             footer += _RECIPE.pack(recipe.file.digest, recipe.size_bytes, recipe.total, recipe.first, len(recipe.chunks))
             footer += b"".join(recipe.chunks)
-        trailer = _TRAILER.pack(
-            blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC
-        )
+        trailer = _TRAILER.pack(blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC)
         self._data += footer
         self._data += trailer
         return PackName.of(self._data), self._data

@@ -1,11 +1,11 @@
 """Revisions: how people name a version. `[MODEL@]REV[:PATH]`.
 
-    prod                  a tag or branch
-    main~2                two first parents back; main^ is main~1
-    main@{3}              where main stood three moves ago
-    main@{2026-11-01}     where main stood at the end of that day (UTC); also a full ISO time, or `yesterday`
-    8f3a91c2              8 or more hex digits of a commit
-    fraud@prod:model.bin  of model `fraud`, the file `model.bin`
+prod                  a tag or branch
+main~2                two first parents back; main^ is main~1
+main@{3}              where main stood three moves ago
+main@{2026-11-01}     where main stood at the end of that day (UTC); also a full ISO time, or `yesterday`
+8f3a91c2              8 or more hex digits of a commit
+fraud@prod:model.bin  of model `fraud`, the file `model.bin`
 """
 
 import re

@@ -212,7 +212,9 @@ def _branch_version(refs: ModelRefs, head: tuple[Recorded, RefTable] | None, bra
 def _check_names(request: CommitRequest, table: RefTable) -> None:
     found = table.tags.get(request.branch)
     if found and found.commit:
-        raise ConflictError(f"{request.branch!r} is a tag of model {request.model!r}; choose another branch", ref=request.branch)
+        raise ConflictError(
+            f"{request.branch!r} is a tag of model {request.model!r}; choose another branch", ref=request.branch
+        )
     for tag in request.tags:
         branch = table.branches.get(tag)
         if tag == request.branch or (branch and branch.commit):

@@ -15,7 +15,16 @@ import blake3
 from cas_registry.chunking import Piece, chunker_for
 from cas_registry.errors import FormatError, IntegrityError
 from cas_registry.model.ids import FileId, MapName, TreeId
-from cas_registry.model.maps import CHUNK_REF_BYTES, FILE_BYTES, PLACEMENT_BYTES, ChunkMap, Covers, Located, MapBuilder, Reference
+from cas_registry.model.maps import (
+    CHUNK_REF_BYTES,
+    FILE_BYTES,
+    PLACEMENT_BYTES,
+    ChunkMap,
+    Covers,
+    Located,
+    MapBuilder,
+    Reference,
+)
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.snapshot import BuiltTrees, changed, read_file
 from cas_registry.operations.transfer import BATCHES_IN_FLIGHT, READ_BUFFER_BYTES, EncodedPiece, PackWriter, Pending
@@ -148,7 +157,9 @@ def place_files(
     return placed
 
 
-def write_maps(stores: Stores, placed: Placed, built: BuiltTrees, nonce: Callable[[], bytes]) -> tuple[MapName, dict[FileId, Reference]]:
+def write_maps(
+    stores: Stores, placed: Placed, built: BuiltTrees, nonce: Callable[[], bytes]
+) -> tuple[MapName, dict[FileId, Reference]]:
     """Write the maps of what is new and the root that names all; returns the root and where the stored big files are mapped."""
     root = MapBuilder(trees={tree.digest for tree in built.trees}, references=dict(placed.carried))
     hints: dict[FileId, Reference | None] = {}
@@ -202,15 +213,11 @@ def _row_bytes(group: Group, placed: Placed) -> int:
 def _add_files(builder: MapBuilder, group: Group, placed: Placed) -> None:
     for file, found in group.files.items():
         row = placed.rows[file.digest]
-        builder.add_file(
-            file, found.stat.size_bytes, (item.located() if isinstance(item, Pending) else item for item in row)
-        )
+        builder.add_file(file, found.stat.size_bytes, (item.located() if isinstance(item, Pending) else item for item in row))
 
 
 def _follow_hints(stores: Stores, groups: Sequence[Group], known: Known, executor: Executor) -> None:
-    wanted = [
-        group.key for group in groups if isinstance(group.key, FileId) and known.file(group.key.digest) is None
-    ]
+    wanted = [group.key for group in groups if isinstance(group.key, FileId) and known.file(group.key.digest) is None]
     if not wanted:
         return
     answers = stores.backend.get_many([file_hint_key(file) for file in wanted], length=128)

@@ -121,9 +121,7 @@ class PackWriter:
         offset = self._builder.add(
             piece.digest, piece.stored, raw_bytes=piece.raw_bytes, codec=piece.codec, element=piece.element
         )
-        placement = Placement(
-            ChunkId(piece.digest), offset, len(piece.stored), piece.raw_bytes, piece.codec, piece.element
-        )
+        placement = Placement(ChunkId(piece.digest), offset, len(piece.stored), piece.raw_bytes, piece.codec, piece.element)
         self._fresh[piece.digest] = pending = Pending(self._slot, placement)
         self.new_bytes += piece.raw_bytes
         return pending

@@ -1,14 +1,25 @@
-"""Where the chunks of a version's files lie: its root map, and the maps that the root names."""
+"""The files of a version: which there are (its trees), and where their chunks lie (its root map and the maps that it names)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from cas_registry.errors import IntegrityError
+from cas_registry.errors import IntegrityError, NotFoundError
 from cas_registry.model.ids import FileId, MapName, TreeId
 from cas_registry.model.maps import ChunkMap, Covers, Located, Reference
 from cas_registry.model.tree import TreeEntry
-from cas_registry.store.objects import ObjectStore
+from cas_registry.store.objects import ObjectStore, walk_tree
 
 BIG_FILE_BYTES = 1024 * 1024  # from here on a file may have a map of its own; below, it shares its folder's
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFile:
+    """A file of a version with the folder that it is in."""
+
+    path: str
+    entry: TreeEntry
+    folder: TreeId
 
 
 class VersionFiles:
@@ -51,7 +62,9 @@ class VersionFiles:
                 f"no map of this version says where file {entry.id.short} ({entry.name}) lies; run reg fsck", file=entry.id.hex
             )
         if sum(located.placement.raw_bytes for located in found) != entry.size_bytes:
-            raise IntegrityError(f"the map gives file {entry.id.short} ({entry.name}) another size than its folder", file=entry.id.hex)
+            raise IntegrityError(
+                f"the map gives file {entry.id.short} ({entry.name}) another size than its folder", file=entry.id.hex
+            )
         return found
 
     def _reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
@@ -60,9 +73,50 @@ class VersionFiles:
         )
 
 
+def list_files(objects: ObjectStore, tree: TreeId) -> tuple[list[VersionFile], list[str]]:
+    """The files of a tree sorted by path, and its folders."""
+    files: list[VersionFile] = []
+    folders: list[str] = []
+    for path, entry, folder in walk_tree(objects, tree):
+        if entry.is_folder:
+            folders.append(path)
+        else:
+            files.append(VersionFile(path, entry, folder))
+    files.sort(key=lambda file: file.path)
+    return files, sorted(folders)
+
+
+def select(files: Sequence[VersionFile], patterns: Sequence[str]) -> list[VersionFile]:
+    """The files at, below or matching (`*.json`, `encoder/*`) any of the patterns. NotFoundError for one without a match."""
+    if not patterns:
+        return list(files)
+    chosen: dict[str, VersionFile] = {}
+    for pattern in patterns:
+        wanted = pattern.strip("/")
+        matches = [
+            file
+            for file in files
+            if file.path == wanted or file.path.startswith(f"{wanted}/") or fnmatchcase(file.path, wanted)
+        ]
+        if not matches:
+            raise NotFoundError(f"no file of this version matches {pattern!r}; reg ls lists them", path=pattern)
+        chosen.update({file.path: file for file in matches})
+    return [chosen[path] for path in sorted(chosen)]
+
+
+def locate_files(objects: ObjectStore, root: MapName, files: Iterable[VersionFile]) -> dict[str, tuple[Located, ...]]:
+    """The chunks of several files by path, in two round trips."""
+    wanted = list(files)
+    located = VersionFiles(objects, root)
+    located.prepare((file.entry, file.folder) for file in wanted)
+    return {file.path: located.chunks(file.entry, file.folder) for file in wanted}
+
+
 def verify_whole(file: FileId, path: str, digest: bytes) -> None:
     """Refuse a file whose verified chunks do not add up to its id. Raises IntegrityError."""
     if digest != file.digest:
         raise IntegrityError(
-            f"{path}: its chunks are whole but do not make up file {file.short}: the map is wrong; run reg fsck", file=file.hex, path=path
+            f"{path}: its chunks are whole but do not make up file {file.short}: the map is wrong; run reg fsck",
+            file=file.hex,
+            path=path,
         )

@@ -10,7 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cas_registry.backends import Backend
-from cas_registry.errors import AlreadyExistsError, BackendError, FormatError, IntegrityError, OutcomeUnknownError, RegistryError
+from cas_registry.errors import (
+    AlreadyExistsError,
+    BackendError,
+    FormatError,
+    IntegrityError,
+    OutcomeUnknownError,
+    RegistryError,
+)
 from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, decode_entry, encode_entry
 from cas_registry.model.ids import EntryId
 from cas_registry.store.layout import entry_key, hint_key
@@ -148,7 +155,9 @@ class Log:
     def _present(self, number: int, data: bytes | None) -> bytes:
         if data is None:
             key = entry_key(self.name, number)
-            raise IntegrityError(f"{key} is missing from {self._backend.url}: log entries are never deleted; run reg fsck", key=key)
+            raise IntegrityError(
+                f"{key} is missing from {self._backend.url}: log entries are never deleted; run reg fsck", key=key
+            )
         return data
 
     def _decode(self, number: int, data: bytes) -> Recorded:

@@ -56,7 +56,9 @@ class ObjectStore:
         found = self._read_many([reference.name for reference in references], _map_with_length, MAX_METADATA_BYTES)
         for reference, (_, size_bytes) in zip(references, found, strict=True):
             if size_bytes != reference.size_bytes:
-                raise FormatError(f"{object_key(reference.name)} has {size_bytes:,} bytes, its reference says {reference.size_bytes:,}")
+                raise FormatError(
+                    f"{object_key(reference.name)} has {size_bytes:,} bytes, its reference says {reference.size_bytes:,}"
+                )
         return [chunk_map for chunk_map, _ in found]
 
     def has_commit(self, identity: CommitId) -> bool:
@@ -154,7 +156,9 @@ class ObjectStore:
         if data is None:
             raise IntegrityError(f"{key} is missing from {self._backend.url}; run reg fsck", key=key, missing=True)
         if type(identity).of(data) != identity:
-            raise IntegrityError(f"{key} in {self._backend.url} is damaged: its bytes do not match its name; run reg fsck", key=key)
+            raise IntegrityError(
+                f"{key} in {self._backend.url} is damaged: its bytes do not match its name; run reg fsck", key=key
+            )
         return data
 
     def _create_named(self, identity: MetadataId, data: bytes) -> None:
@@ -179,7 +183,9 @@ def walk_tree(store: ObjectStore, root: TreeId) -> Iterator[tuple[str, TreeEntry
         below: list[tuple[str, TreeId, int | None]] = []
         for (prefix, identity, size_bytes), tree in zip(level, trees, strict=True):
             if size_bytes is not None and tree.size_bytes != size_bytes:
-                raise FormatError(f"{object_key(identity)} holds {tree.size_bytes:,} bytes, the folder above says {size_bytes:,}")
+                raise FormatError(
+                    f"{object_key(identity)} holds {tree.size_bytes:,} bytes, the folder above says {size_bytes:,}"
+                )
             for entry in tree.entries:
                 path = f"{prefix}{entry.name}"
                 yield path, entry, identity
@@ -200,7 +206,9 @@ def _verified_chunk(item: Located, stored: memoryview, key: str) -> bytes:
     try:
         data = bytes(decode_chunk(placement.codec, stored, placement.raw_bytes))
     except FormatError as error:
-        raise IntegrityError(f"{where} is damaged: {error}; run reg fsck --read-data", key=key, offset=placement.offset) from error
+        raise IntegrityError(
+            f"{where} is damaged: {error}; run reg fsck --read-data", key=key, offset=placement.offset
+        ) from error
     if ChunkId.of(data) != placement.chunk:
         raise IntegrityError(
             f"{where} is damaged: its bytes do not match their id; run reg fsck --read-data", key=key, offset=placement.offset

@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cas_registry.errors import InvalidInputError, NotFoundError, UnsupportedFormatError
-from cas_registry.model.entry import MAX_INLINE_TABLE_BYTES, CommitStats, Entry, Operation, Ref, RefKind, RefTable, encode_ref_table
+from cas_registry.model.entry import (
+    MAX_INLINE_TABLE_BYTES,
+    CommitStats,
+    Entry,
+    Operation,
+    Ref,
+    RefKind,
+    RefTable,
+    encode_ref_table,
+)
 from cas_registry.model.ids import CommitId, MapName, RefTableId, TreeId
 from cas_registry.model.revision import Revision, parse_time
 from cas_registry.store.log import BATCH, Log, Recorded
@@ -71,9 +80,7 @@ class ModelRefs:
             return self._objects.read_ref_table(refs)
         return refs or RefTable()
 
-    def next_entry(
-        self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str
-    ) -> Entry:
+    def next_entry(self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str) -> Entry:
         """The entry that follows `head` with this table, still without a commit. A large table is stored aside."""
         if head is not None and head.entry.gc_seen:
             raise UnsupportedFormatError("this registry was collected by a newer cas_registry; upgrade before writing to it")
@@ -114,7 +121,9 @@ class ModelRefs:
             return self._ancestor(version.commit, revision) if revision.steps else version
         ref = self._earlier(live[0], revision, live[1], now_ms=now_ms)
         if ref.commit is None:
-            raise NotFoundError(f"{revision.text}: {live[0].value} {revision.name!r} was deleted at that point", revision=revision.text)
+            raise NotFoundError(
+                f"{revision.text}: {live[0].value} {revision.name!r} was deleted at that point", revision=revision.text
+            )
         if revision.steps:
             return self._ancestor(ref.commit, revision)
         return self.version(ref.commit, ref.at, head=head)
@@ -133,9 +142,7 @@ class ModelRefs:
             before = self._before(kind, name, ref)
             entry = recorded.entry
             moves.append(
-                Move(
-                    ref.moved, kind, name, ref.commit, before.commit if before else None, entry.time_ms, entry.who, entry.why
-                )
+                Move(ref.moved, kind, name, ref.commit, before.commit if before else None, entry.time_ms, entry.who, entry.why)
             )
             ref = before
         return moves
@@ -152,7 +159,9 @@ class ModelRefs:
             if len(batch) < BATCH:
                 break
             position = batch[-1].n
-        raise NotFoundError(f"commit {commit_id.short} was never acknowledged in the log of {commit.log!r}", commit=commit_id.hex)
+        raise NotFoundError(
+            f"commit {commit_id.short} was never acknowledged in the log of {commit.log!r}", commit=commit_id.hex
+        )
 
     def _before(self, kind: RefKind, name: str, ref: Ref) -> Ref | None:
         if ref.moved <= 1:
@@ -200,14 +209,18 @@ class ModelRefs:
             raise InvalidInputError(f"{revision.name} is ambiguous: {names}; give more digits", revision=revision.text)
         if not mine:
             elsewhere = f" (model {versions[0].log!r} has it)" if versions else ""
-            raise NotFoundError(f"no commit of model {self.model!r} starts with {revision.name}{elsewhere}", revision=revision.text)
+            raise NotFoundError(
+                f"no commit of model {self.model!r} starts with {revision.name}{elsewhere}", revision=revision.text
+            )
         return mine[0]
 
     def _ancestor(self, commit_id: CommitId, revision: Revision) -> Version:
         for step in range(revision.steps):
             parents = self._objects.read_commit(commit_id).parents
             if not parents:
-                raise NotFoundError(f"{revision.text}: the history of {revision.name!r} has {step} earlier commits only", revision=revision.text)
+                raise NotFoundError(
+                    f"{revision.text}: the history of {revision.name!r} has {step} earlier commits only", revision=revision.text
+                )
             commit_id = parents[0]
         return replace(self.find_entry(commit_id), model=self.model)
 

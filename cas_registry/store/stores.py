@@ -43,19 +43,21 @@ def open_stores(backend: Backend) -> Stores:
     except NotFoundError as error:
         if "bucket" in error.message:
             raise
-        raise NotFoundError(f"there is no registry at {backend.url}; make one with: reg init {backend.url}", url=backend.url) from error
+        raise NotFoundError(
+            f"there is no registry at {backend.url}; make one with: reg init {backend.url}", url=backend.url
+        ) from error
     try:
         return _stores(backend, decode_format(data))
     except FormatError as error:
-        raise IntegrityError(
-            f"{FORMAT_KEY} in {backend.url} is damaged: {error}; run reg fsck", key=FORMAT_KEY
-        ) from error
+        raise IntegrityError(f"{FORMAT_KEY} in {backend.url} is damaged: {error}; run reg fsck", key=FORMAT_KEY) from error
 
 
 def create_stores(backend: Backend, registry_format: RegistryFormat, *, who: str) -> Stores:
     """A new registry: the catalogue's first entry, then `format`, which makes it one. AlreadyExistsError if there is one."""
     if backend.get_many([FORMAT_KEY], length=1) != [None]:
-        raise AlreadyExistsError(f"there is a registry at {backend.url} already; open it, or choose another place", url=backend.url)
+        raise AlreadyExistsError(
+            f"there is a registry at {backend.url} already; open it, or choose another place", url=backend.url
+        )
     stores = _stores(backend, registry_format)
     body = format_body(registry_format)
     entry = first_entry(registry_format.registry, body, time_ms=registry_format.created_ms, who=who)

@@ -89,7 +89,9 @@ def scan(paths: Sequence[Path]) -> Snapshot:
             files.append(_found(name, path, path.stat()))
     if problems:
         shown = "; ".join(problems[:_LISTED]) + (f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else "")
-        raise HostileNameError(f"cannot be stored: {shown}. Rename or remove them, or list them in {IGNORE_FILE}", problems=problems)
+        raise HostileNameError(
+            f"cannot be stored: {shown}. Rename or remove them, or list them in {IGNORE_FILE}", problems=problems
+        )
     files.sort(key=lambda file: file.path)
     for left, right in zip(files, files[1:], strict=False):
         if left.path == right.path:

@@ -171,7 +171,9 @@ class TargetFolder:
         except RegistryError:
             raise
         except IsADirectoryError as error:
-            raise LocalEditsError(f"{self._root / path} is a folder where a file is needed; remove it first", paths=[path]) from error
+            raise LocalEditsError(
+                f"{self._root / path} is a folder where a file is needed; remove it first", paths=[path]
+            ) from error
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise AccessError(f"cannot {verb} {path} in {self._root}: {error.strerror}", path=path) from error
         except OSError as error:

@@ -97,14 +97,11 @@ class FaultyBackend:
         self._run("flush", [""], self._inner.flush)
 
     @property
-    def missed(self) -> list[Fault]:
+    def missed(self) -> tuple[Fault, ...]:
         """The faults that were hit less often than scripted."""
         with self._lock:
-            return [
-                fault
-                for fault, hits in zip(self._faults, self._hits, strict=True)
-                if hits < (1 if fault.times is None else fault.times)
-            ]
+            scripted = zip(self._faults, self._hits, strict=True)
+            return tuple(fault for fault, hits in scripted if hits < (1 if fault.times is None else fault.times))
 
     def assert_all_hit(self) -> None:
         """Fail the test if a fault was hit less often than scripted."""

@@ -142,7 +142,7 @@ def test_of_two_faults_due_at_once_the_first_is_hit():
         backend.stat("k")
     with pytest.raises(NotFoundError):
         backend.stat("k")
-    assert backend.missed == [Fault("stat", FaultKind.FAIL_BEFORE)]
+    assert backend.missed == (Fault("stat", FaultKind.FAIL_BEFORE),)
 
 
 def test_a_fault_never_hit_or_hit_too_seldom_is_reported():

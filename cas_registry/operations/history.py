@@ -1,0 +1,107 @@
+"""Ancestry: the commits behind a version, newest first.
+
+Walking parents one by one costs a round trip a commit. Most parents lie close together in one log, so entries are read in batches
+backwards from the highest position still wanted, with the commits that they name.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cas_registry.errors import IntegrityError
+from cas_registry.model.commit import Commit
+from cas_registry.model.entry import CommitStats, RefKind
+from cas_registry.model.ids import CommitId
+from cas_registry.store.log import BATCH
+from cas_registry.store.refs import Version
+from cas_registry.store.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A commit in a history: its number in the log (`v17`), what it cost, and the refs that stand at it."""
+
+    id: CommitId
+    commit: Commit
+    number: int
+    at: int
+    stats: CommitStats | None
+    branches: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+def walk_history(stores: Stores, version: Version) -> Iterator[LogRecord]:
+    """A version and its ancestors, each once, every commit before its parents."""
+    found = stores.refs(version.model).head()
+    table = found[1] if found else None
+    names = {kind: _by_commit({name: ref.commit for name, ref in table.of(kind).items()} if table else {}) for kind in RefKind}
+    known = _Known(stores)
+    waiting = [(-version.at, version.commit.digest, version.log)]
+    seen = {version.commit}
+    while waiting:
+        negative_at, digest, log = heapq.heappop(waiting)
+        identity = CommitId(digest)
+        record = known.read(log, identity, below=-negative_at)
+        yield LogRecord(
+            identity, record.commit, record.number, record.at, record.stats,
+            names[RefKind.BRANCH].get(identity, ()), names[RefKind.TAG].get(identity, ()),
+        )  # fmt: skip
+        for parent in record.commit.parents:
+            if parent not in seen:
+                seen.add(parent)
+                at = known.position(record.commit.log, parent, below=record.commit.position)
+                heapq.heappush(waiting, (-at.at, parent.digest, at.log))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    log: str
+    at: int
+    number: int
+    commit: Commit
+    stats: CommitStats | None
+
+
+class _Known:
+    """The commits read so far, filled in batches of log entries."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._found: dict[CommitId, _Found] = {}
+        self._lowest: dict[str, int] = {}
+
+    def read(self, log: str, identity: CommitId, *, below: int) -> _Found:
+        if identity not in self._found:
+            self._fill(log, below)
+        return self.position(log, identity, below=below)
+
+    def position(self, log: str, identity: CommitId, *, below: int) -> _Found:
+        """Where a commit was introduced: in this log at or below that entry, else wherever its own record says."""
+        while identity not in self._found:
+            top = min(below, self._lowest.get(log, below + 1) - 1)
+            if top < 1:
+                version = self._stores.refs(log).find_entry(identity)
+                if identity not in self._found:
+                    self._fill(version.log, version.at)
+                if identity not in self._found:
+                    raise IntegrityError(f"commit {identity.short} is in no log; run reg fsck", commit=identity.hex)
+                break
+            self._fill(log, top)
+        return self._found[identity]
+
+    def _fill(self, log: str, top: int) -> None:
+        numbers = range(max(1, top - BATCH + 1), top + 1)
+        entries = [recorded.entry for recorded in self._stores.log(log).read_many(numbers)]
+        introduced = [(entry, entry.commit) for entry in entries if entry.commit is not None]
+        commits = self._stores.objects.read_commits([identity for _, identity in introduced])
+        for (entry, identity), commit in zip(introduced, commits, strict=True):
+            self._found[identity] = _Found(log, entry.n, entry.versions, commit, entry.stats)
+        self._lowest[log] = min(self._lowest.get(log, numbers[0]), numbers[0])
+
+
+def _by_commit(refs: dict[str, CommitId | None]) -> dict[CommitId, tuple[str, ...]]:
+    found: dict[CommitId, tuple[str, ...]] = {}
+    for name, commit in sorted(refs.items()):
+        if commit is not None:
+            found[commit] = (*found.get(commit, ()), name)
+    return found

@@ -1,0 +1,434 @@
+"""The face: `Registry` and `Model` hold the parts together and delegate; they decide nothing."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Protocol
+
+from cas_registry.backends import Backend
+from cas_registry.backends.opening import open_backend
+from cas_registry.errors import InvalidInputError, NotFoundError
+from cas_registry.model.canonical import Scalar
+from cas_registry.model.commit import Commit
+from cas_registry.model.entry import RefKind
+from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.names import check_model
+from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
+from cas_registry.model.revision import Revision, parse_revision
+from cas_registry.model.tree import Mode
+from cas_registry.operations.checkout import CheckoutReport, checkout_version
+from cas_registry.operations.commit import CommitReport, CommitRequest, commit_files
+from cas_registry.operations.diff import VersionDiff, diff_versions
+from cas_registry.operations.fsck import FsckReport, check_registry
+from cas_registry.operations.history import LogRecord, walk_history
+from cas_registry.operations.init import create_registry
+from cas_registry.operations.progress import NoProgress, Progress
+from cas_registry.operations.reading import find_file, open_file, read_file
+from cas_registry.operations.refs import MoveReport, MoveRequest, delete_ref, set_ref
+from cas_registry.operations.stats import ModelStats, RegistryStats, model_stats, registry_stats
+from cas_registry.operations.status import StatusReport, compare_folder
+from cas_registry.operations.version_files import list_files, select
+from cas_registry.store.refs import Move, Version
+from cas_registry.store.stores import Stores, open_stores
+from cas_registry.worktree.binding import FolderState, read_state, write_state
+from cas_registry.worktree.stat_cache import StatCache
+
+AnyPath = str | PathLike[str]
+
+
+class World(Protocol):
+    """Who is at work, where the cache is, and what time it is."""
+
+    @property
+    def author(self) -> str: ...
+    @property
+    def cache_folder(self) -> Path | None: ...
+    @property
+    def clock_ns(self) -> Callable[[], int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file (or, from `Model.ls`, a folder) of a version. `id` is its BLAKE3: what `b3sum` prints for a file."""
+
+    path: str
+    size_bytes: int
+    id: FileId | TreeId
+    mode: Mode
+
+    @property
+    def is_folder(self) -> bool:
+        return self.mode is Mode.FOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class RefInfo:
+    """A live branch or tag."""
+
+    kind: RefKind
+    name: str
+    commit: CommitId
+    moved: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version with its commit and the refs that stand at it."""
+
+    version: Version
+    commit: Commit
+    branches: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+class Registry:
+    """A registry at a URL. Stateless between calls: every question is asked of the bucket. Safe to use from several threads."""
+
+    def __init__(self, stores: Stores, world: World) -> None:
+        self._stores = stores
+        self._world = world
+
+    def __repr__(self) -> str:
+        return f"Registry({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """Where the registry is, without credentials."""
+        return self._stores.backend.url
+
+    @property
+    def id(self) -> str:
+        """The registry's own random id (32 hex digits)."""
+        return self._stores.format.registry
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several writers may work at once; False for a registry made with `single_writer`."""
+        return not self._stores.format.single_writer
+
+    def model(self, name: str) -> "Model":
+        """The model of that name, which its first commit creates. HostileNameError for a name outside the grammar."""
+        return Model(self._stores, self._world, check_model(name))
+
+    def models(self) -> list[ModelStats]:
+        """Every model with its figures, sorted by name."""
+        rows = self._stores.catalogue.models()
+        return [model_stats(self._stores, name) for name, row in sorted(rows.items()) if not row.retired]
+
+    def stats(self) -> RegistryStats:
+        """Raw and stored bytes by model and by area of the bucket. Lists the bucket."""
+        return registry_stats(self._stores)
+
+    def fsck(self, *, read_data: bool = False, progress: Progress | None = None) -> FsckReport:
+        """Check that everything a log names is there and whole; with `read_data` every byte of every pack."""
+        return check_registry(self._stores.backend, read_data=read_data, progress=progress or NoProgress())
+
+
+class Model:
+    """One model of a registry: branches, tags and versions. Revisions are `prod`, `main~2`, `main@{3}`, 8 or more hex digits, and
+    may name another model in front (`other@prod`)."""
+
+    def __init__(self, stores: Stores, world: World, name: str) -> None:
+        self._stores = stores
+        self._world = world
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"Model({self._name!r} of {self._stores.backend.url!r})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def commit(
+        self,
+        paths: AnyPath | Sequence[AnyPath],
+        *,
+        branch: str = "main",
+        message: str = "",
+        params: Mapping[str, Scalar] | None = None,
+        metrics: Mapping[str, Scalar] | None = None,
+        framework: Mapping[str, Scalar] | None = None,
+        inputs: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        base: str | None = None,
+        expect: str | None = None,
+        allow_empty: bool = False,
+        author: str | None = None,
+        progress: Progress | None = None,
+    ) -> CommitReport:
+        """Commit a folder (its contents are the version) or several paths (each under its own name).
+
+        Returns once the version is durable. Concurrent commits to one branch all land, one after another; with `expect` (a
+        revision) the branch must stand there, else ConflictError. `tags` move in the same step. A folder equal to the
+        branch's head makes no commit (`report.created` is False) unless `allow_empty`.
+        Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError, OutcomeUnknownError.
+        """
+        items = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+        folders = [Path(fspath(item)) for item in items]
+        request = CommitRequest(
+            model=self._name,
+            paths=folders,
+            author=author or self._world.author,
+            time_ms=self._now_ms,
+            branch=branch,
+            message=message,
+            params=dict(params or {}),
+            metrics=dict(metrics or {}),
+            framework=dict(framework or {}),
+            inputs=tuple(inputs),
+            tags=tuple(tags),
+            base=self.resolve(base) if base else None,
+            allow_empty=allow_empty,
+            expect=self.resolve(expect).commit if expect else None,
+        )
+        report = commit_files(
+            self._stores,
+            request,
+            stat_cache=self._stat_cache(folders[0] if len(folders) == 1 else None),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
+        if not report.created:
+            for tag in request.tags:
+                self.tag(tag, report.commit.hex, reason=message)
+        return report
+
+    def checkout(
+        self,
+        revision: str,
+        folder: AnyPath,
+        *,
+        paths: Iterable[str] = (),
+        force: bool = False,
+        remember: bool = True,
+        progress: Progress | None = None,
+    ) -> CheckoutReport:
+        """Make `folder` hold the version: only files that differ are fetched; each is verified before it takes its name.
+
+        `paths` select files, folders or patterns. Files on disk that are of no version checked out there raise LocalEditsError
+        (nothing is changed) unless `force`. With `remember`, `folder/.reg/state.json` notes what the folder holds, so that
+        the next checkout can tell edits from versions.
+        """
+        target = Path(fspath(folder))
+        version = self.resolve(revision)
+        patterns = tuple(paths)
+        state = self.folder_state(target)
+        bases = [TreeId.parse(tree) for tree in ((state.tree, state.pending) if state else ()) if tree]
+        after = FolderState(
+            registry=self._stores.format.registry,
+            model=version.model,
+            folder=".",
+            commit=version.commit.hex,
+            tree=version.tree.hex,
+            branch=parse_revision(revision).name,
+        )
+
+        def announce() -> None:
+            if remember and not patterns:
+                write_state(target, FolderState(**{**_fields(state or after), "pending": version.tree.hex}))
+
+        report = checkout_version(
+            self._stores,
+            version,
+            target,
+            base_trees=bases,
+            patterns=patterns,
+            force=force,
+            stat_cache=self._stat_cache(target),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+            announce=announce,
+        )
+        if remember and not patterns:
+            write_state(target, after)
+        return report
+
+    def folder_state(self, folder: AnyPath) -> FolderState | None:
+        """What a folder holds according to its own `.reg/state.json`, if that is about this registry."""
+        state = read_state(Path(fspath(folder)))
+        return state if state and state.registry == self._stores.format.registry else None
+
+    def status(self, folder: AnyPath, revision: str, *, progress: Progress | None = None) -> StatusReport:
+        """How a folder differs from a version: what a commit of it would add, change and remove."""
+        version = self.resolve(revision)
+        path = Path(fspath(folder))
+        return compare_folder(
+            self._stores,
+            version.tree,
+            path,
+            stat_cache=self._stat_cache(path),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
+
+    def diff(self, old: str, new: str) -> VersionDiff:
+        """What differs from `old` to `new`: files, bytes shared and new, params and metrics. Reads trees and maps only."""
+        return diff_versions(self._stores, self.resolve(old), self.resolve(new))
+
+    def log(self, revision: str = "main", *, limit: int | None = None) -> list[LogRecord]:
+        """A version and its ancestors, newest first, at most `limit`."""
+        return list(islice(self.walk(revision), limit))
+
+    def walk(self, revision: str = "main") -> Iterator[LogRecord]:
+        """A version and its ancestors, newest first, read as they are asked for."""
+        return walk_history(self._stores, self.resolve(revision))
+
+    def show(self, revision: str) -> VersionInfo:
+        """A version with its commit and the refs at it."""
+        version = self.resolve(revision)
+        commit = self._stores.objects.read_commit(version.commit)
+        found = self._stores.refs(version.model).head()
+        refs = {
+            kind: tuple(
+                sorted(name for name, ref in found[1].of(kind).items() if ref.commit == version.commit) if found else ()
+            )
+            for kind in RefKind
+        }
+        return VersionInfo(version, commit, refs[RefKind.BRANCH], refs[RefKind.TAG])
+
+    def resolve(self, revision: str) -> Version:
+        """The version that a revision names, in at most three reads for a branch or tag. NotFoundError says what there is."""
+        parsed = parse_revision(revision)
+        return self._resolve(parsed)
+
+    def files(self, revision: str, paths: Iterable[str] = ()) -> list[FileInfo]:
+        """The files of a version (or those that `paths` select), sorted by path. Reads trees only."""
+        files, _ = list_files(self._stores.objects, self.resolve(revision).tree)
+        return [
+            FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode) for file in select(files, tuple(paths))
+        ]
+
+    def ls(self, revision: str) -> list[FileInfo]:
+        """The entries right in one folder of a version: `prod` or `prod:folder`; a file lists as itself."""
+        parsed = parse_revision(revision)
+        version = self._resolve(parsed)
+        tree_id, prefix = version.tree, ""
+        for name in parsed.path.split("/") if parsed.path else ():
+            entry = self._stores.objects.read_tree(tree_id).get(name)
+            if entry is None:
+                raise NotFoundError(f"{revision}: there is no {prefix}{name} in this version", path=parsed.path)
+            if isinstance(entry.id, FileId):
+                file = find_file(self._stores, version, parsed.path or "")
+                return [FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode)]
+            tree_id, prefix = entry.id, f"{prefix}{name}/"
+        entries = self._stores.objects.read_tree(tree_id).entries
+        return [FileInfo(f"{prefix}{entry.name}", entry.size_bytes, entry.id, entry.mode) for entry in entries]
+
+    def open(self, revision: str, path: str | None = None) -> io.BufferedReader:
+        """A file of a version as a seekable, read-only file object: fetches what is read, verifies every chunk.
+
+        Goes on reading the version that it was opened at, whatever moves meanwhile. Give `path`, or `REV:PATH`.
+        """
+        version, where = self._file(revision, path)
+        return open_file(self._stores, version, where)
+
+    def read_bytes(self, revision: str, path: str | None = None) -> bytes:
+        """The whole of a file, verified."""
+        version, where = self._file(revision, path)
+        return read_file(self._stores, version, where)
+
+    def tag(self, name: str, revision: str, *, reason: str = "", expect: str | None = None) -> MoveReport:
+        """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves."""
+        return set_ref(self._stores, self._move(RefKind.TAG, name, reason, expect), self.resolve(revision))
+
+    def delete_tag(self, name: str, *, reason: str = "") -> MoveReport:
+        """Delete a tag; its history stays."""
+        return delete_ref(self._stores, self._move(RefKind.TAG, name, reason, None))
+
+    def branch(
+        self, name: str, revision: str, *, force: bool = False, reason: str = "", expect: str | None = None
+    ) -> MoveReport:
+        """Create a branch at a version; with `force` an existing one is moved there."""
+        request = self._move(RefKind.BRANCH, name, reason, expect)
+        return set_ref(self._stores, request, self.resolve(revision), may_move=force)
+
+    def delete_branch(self, name: str, *, reason: str = "") -> MoveReport:
+        """Delete a branch; its history stays."""
+        return delete_ref(self._stores, self._move(RefKind.BRANCH, name, reason, None))
+
+    def branches(self) -> list[RefInfo]:
+        """The live branches, sorted by name."""
+        return self._refs(RefKind.BRANCH)
+
+    def tags(self) -> list[RefInfo]:
+        """The live tags, sorted by name."""
+        return self._refs(RefKind.TAG)
+
+    def history(self, kind: RefKind, name: str) -> list[Move]:
+        """Every move of a branch or tag, newest first: who, when, why, from where to where."""
+        return self._stores.refs(self._name).history(kind, name)
+
+    @property
+    def _now_ms(self) -> int:
+        return self._world.clock_ns() // 1_000_000
+
+    def _resolve(self, revision: Revision) -> Version:
+        return self._stores.refs(revision.model or self._name).resolve(revision, now_ms=self._now_ms)
+
+    def _file(self, revision: str, path: str | None) -> tuple[Version, str]:
+        parsed = parse_revision(revision)
+        where = path or parsed.path
+        if not where:
+            raise InvalidInputError(f"which file of {revision}? Give its path, as in {revision}:config.json")
+        return self._resolve(parsed), where
+
+    def _refs(self, kind: RefKind) -> list[RefInfo]:
+        found = self._stores.refs(self._name).head()
+        table = found[1].of(kind) if found else {}
+        return [RefInfo(kind, name, ref.commit, ref.moved) for name, ref in sorted(table.items()) if ref.commit]
+
+    def _move(self, kind: RefKind, name: str, reason: str, expect: str | None) -> MoveRequest:
+        return MoveRequest(
+            model=self._name,
+            kind=kind,
+            name=name,
+            who=self._world.author,
+            time_ms=self._now_ms,
+            why=reason,
+            expect=self.resolve(expect).commit if expect else None,
+        )
+
+    def _stat_cache(self, folder: Path | None) -> StatCache:
+        cache = self._world.cache_folder
+        if cache is None or folder is None:
+            return StatCache(None)
+        return StatCache(
+            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.json"
+        )
+
+
+def open_registry(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> Registry:
+    """The registry at `url`. NotFoundError if there is none."""
+    return Registry(open_stores(open_backend(fspath(url), storage_options)), world)
+
+
+def init_registry(
+    url: AnyPath,
+    world: World,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    single_writer: bool = False,
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+) -> Registry:
+    """Make a registry at `url`. AlreadyExistsError if there is one, BackendError if the store is not fit for shared writing."""
+    stores = create_registry(
+        open_backend(fspath(url), storage_options),
+        time_ms=world.clock_ns() // 1_000_000,
+        who=world.author,
+        single_writer=single_writer,
+        chunk_bytes=chunk_bytes,
+    )
+    return Registry(stores, world)
+
+
+def registry_over(backend: Backend, world: World) -> Registry:
+    """The registry on a backend made by hand: for counting requests, for tests."""
+    return Registry(open_stores(backend), world)
+
+
+def _fields(state: FolderState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in FolderState.__slots__}

@@ -1,0 +1,42 @@
+"""The only place that reads the world: environment, home folder, user name and clock. Everything below is handed these."""
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def default_cache_folder() -> Path:
+    """`REG_CACHE`, or the platform's cache folder for this program."""
+    if override := os.environ.get("REG_CACHE"):
+        return Path(override)
+    import platformdirs  # noqa: PLC0415 - 25 ms that few verbs need
+
+    return Path(platformdirs.user_cache_dir("cas_registry", appauthor=False))
+
+
+def default_author() -> str:
+    """`REG_AUTHOR`, or user@host."""
+    if override := os.environ.get("REG_AUTHOR"):
+        return override
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Who is at work, where the cache is, and what time it is (nanoseconds since 1970)."""
+
+    author: str = field(default_factory=default_author)
+    cache_folder: Path | None = field(default_factory=default_cache_folder)
+    clock_ns: Callable[[], int] = time.time_ns
+
+    @property
+    def now_ms(self) -> int:
+        return self.clock_ns() // 1_000_000

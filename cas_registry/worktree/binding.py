@@ -1,0 +1,108 @@
+"""The `.reg` folder: which registry and model a working folder belongs to, and which version it holds.
+
+`.reg/config.toml` is for people (registry, model, storage options that are no secrets); `.reg/state.json` for this program.
+"""
+
+import json
+import re
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cas_registry.errors import AccessError, InvalidInputError
+
+FOLDER = ".reg"
+CONFIG = "config.toml"
+STATE = "state.json"
+_SECRET_OPTION = re.compile(r"(?i)secret|token|password|passwd|credential|^key$|access_key|account_key|sas")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What `.reg/config.toml` says."""
+
+    registry: str
+    model: str | None = None
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """What a folder last held: `tree` of `commit`; `pending` is the tree of a checkout that did not finish."""
+
+    registry: str
+    model: str
+    folder: str
+    commit: str
+    tree: str
+    pending: str | None = None
+    branch: str | None = None
+
+
+def find_bound_folder(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that has a `.reg/config.toml`."""
+    return next((folder for folder in (start, *start.parents) if (folder / FOLDER / CONFIG).is_file()), None)
+
+
+def read_binding(folder: Path) -> Binding:
+    """The binding of a folder. InvalidInputError says what in the file is wrong."""
+    path = folder / FOLDER / CONFIG
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AccessError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not TOML: {error}", path=str(path)) from error
+    registry, model, options = value.get("registry"), value.get("model"), value.get("storage_options", {})
+    if not isinstance(registry, str) or not isinstance(model, str | None) or not isinstance(options, dict):
+        raise InvalidInputError(
+            f'{path} needs registry = "URL" and may have model = "NAME" and [storage_options]', path=str(path)
+        )
+    return Binding(registry, model, options)
+
+
+def write_binding(folder: Path, binding: Binding) -> Path:
+    """Write `.reg/config.toml`. InvalidInputError for a storage option that looks like a secret: those stay out of files."""
+    lines = ["# Which registry and model this folder works with. Credentials belong into the environment or a profile.\n"]
+    lines.append(f"registry = {json.dumps(binding.registry)}\n")
+    if binding.model:
+        lines.append(f"model = {json.dumps(binding.model)}\n")
+    if binding.storage_options:
+        lines.append("\n[storage_options]\n")
+    for name, value in sorted(binding.storage_options.items()):
+        if _SECRET_OPTION.search(name):
+            raise InvalidInputError(f"storage option {name!r} looks like a secret; give it by the environment or a profile")
+        if not isinstance(value, str | bool | int):
+            raise InvalidInputError(f"storage option {name!r} must be text, a number or a boolean to be kept in {CONFIG}")
+        lines.append(f"{json.dumps(name)} = {json.dumps(value)}\n")
+    return _write(folder / FOLDER / CONFIG, "".join(lines))
+
+
+def read_state(folder: Path) -> FolderState | None:
+    """What the folder last held, or None where that is not known."""
+    try:
+        value = json.loads((folder / FOLDER / STATE).read_text(encoding="utf-8"))
+        return FolderState(**value)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def write_state(folder: Path, state: FolderState) -> None:
+    """Remember what the folder holds."""
+    fields = {name: getattr(state, name) for name in FolderState.__slots__}
+    _write(folder / FOLDER / STATE, json.dumps(fields, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise AccessError(f"cannot write {path}: {error.strerror}", path=str(path)) from error
+    return path

@@ -2,12 +2,16 @@
 
 import re
 
+# Every repetition that a long text could make quadratic has a bound.
 _SECRETS = (
-    re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE),  # userinfo
-    re.compile(r"(?P<keep>(?:X-Amz-[A-Za-z-]+|Signature|AWSAccessKeyId|sig|token)=)[^&\s\"']+", re.IGNORECASE),
-    re.compile(r"(?P<keep>Authorization['\"]?\s*[:=]\s*)[^\r\n]+", re.IGNORECASE),
+    # Userinfo of a URL. A secret may contain slashes, but host:port/ begins no userinfo.
+    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{0,15}://)(?:[^/\s@]{1,512}|[^/\s@:]{0,128}:(?!\d+/)[^\s@]{1,512})@", re.IGNORECASE),
+    re.compile(r"(?P<keep>(?:X-Amz-[A-Za-z-]{1,40}|Signature|AWSAccessKeyId|sig|token)=)[^&\s\"']+", re.IGNORECASE),
+    re.compile(r"(?P<keep>Authorization['\"]?\s{0,9}[:=]\s*)[^\r\n]+", re.IGNORECASE),
     re.compile(
-        r"(?P<keep>(?:secret|password|passwd|aws_secret_access_key|session_token)['\"]?\s*[:=]\s*)[^\s,;&]+", re.IGNORECASE
+        r"(?P<keep>(?:secret|secret_?access_?key|client_secret|passwd|password|token|account_?key|private_key)['\"]?\s{0,9}[:=]\s*)"
+        r"(?:'[^'\r\n]*'|\"[^\"\r\n]*\"|[^\s,;&]+)",
+        re.IGNORECASE,
     ),
     re.compile(r"(?P<keep>\b)(?:AKIA|ASIA)[A-Z0-9]{12,}"),
 )

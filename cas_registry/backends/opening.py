@@ -16,6 +16,7 @@ from cas_registry.redaction import redact
 
 _PROTOCOLS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_USERINFO = re.compile(r"[^/]+://(?:[^/]*@|[^/]*:.*@)")  # a secret may contain slashes
 
 _memory_stores: dict[str, MemoryBackend] = {}
 _memory_lock = threading.Lock()
@@ -32,13 +33,15 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     if not _SCHEME.match(url):
         return LocalBackend(Path(url).absolute())
     parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if _USERINFO.match(url) or parts.query or parts.fragment:
         raise InvalidInputError(
             f"the registry URL {redact(url)} carries credentials or a query. Give credentials by the environment, a profile or "
             "storage options, never in the URL"
         )
     scheme = parts.scheme.lower()
     if scheme == "file":
+        if parts.netloc not in {"", "localhost"}:
+            raise InvalidInputError(f"{url} names the host {parts.netloc}; a folder's URL has three slashes: file:///folder")
         return LocalBackend(Path(unquote(parts.path)).absolute())
     if scheme == "memory":
         with _memory_lock:

@@ -36,7 +36,7 @@ def probe_create(backend: Backend, *, executor: Executor | None = None, racers: 
     name = f"{PROBE_PREFIX}{secrets.token_hex(16)}"
     keys = [f"{name}-double", f"{name}-race"]
     try:
-        backend.create(keys[0], b"first")
+        _create(backend, keys[0], b"first")
         refused = not _create(backend, keys[0], b"second")
         reads_back = backend.get(keys[0], length=16) == b"first"
         winners = 1

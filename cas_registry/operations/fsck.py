@@ -1,45 +1,220 @@
-"""Checking a registry."""
+"""Checking a registry: is everything that a log names there and whole?
 
+The quick check reads all metadata and compares the lengths of packs with a listing; with `read_data` every byte of every pack
+is read and hashed. Nothing is changed. What can be rebuilt from what is there is told from what is lost.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from cas_registry.backends import Backend
+from cas_registry.errors import FormatError, IntegrityError, NotFoundError, RegistryError, UnsupportedFormatError
+from cas_registry.model.entry import CATALOGUE, Entry, RefKind, RefTable, decode_entry
+from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, TreeId
+from cas_registry.model.names import check_model
+from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format
+from cas_registry.model.tree import TreeEntry
+from cas_registry.operations.findings import Finding, Findings, FsckReport, Severity
+from cas_registry.operations.fsck_data import DataCheck, VersionData
 from cas_registry.operations.progress import Progress
+from cas_registry.store.layout import FORMAT_KEY, HINT, REFS, TREES, entry_key, hint_key, log_prefix, object_key
+from cas_registry.store.objects import ObjectStore
+from cas_registry.store.stores import recover_format
 
+__all__ = ["Finding", "FsckReport", "Severity", "check_registry"]
 
-class Severity(StrEnum):
-    """NOTE: worth knowing; REPAIRABLE: can be rebuilt from what is there; LOST: versions cannot be read back whole."""
-
-    NOTE = "note"
-    REPAIRABLE = "repairable"
-    LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong with one key; `versions` are the commits (as model@short id) that it concerns."""
-
-    severity: Severity
-    key: str
-    problem: str
-    versions: tuple[str, ...] = ()
+_ENTRY_BYTES = 2 * 1024 * 1024
+_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class FsckReport:
-    """What a check found, worst first. `exit_code`: 0 clean (notes allowed), 1 repairable, 5 data lost."""
+class _Introduced:
+    """A version as its log entry introduces it."""
 
-    findings: tuple[Finding, ...]
-    models: int
-    versions: int
-    objects: int
-    bytes_read: int
-
-    @property
-    def exit_code(self) -> int:
-        worst = {finding.severity for finding in self.findings}
-        return 5 if Severity.LOST in worst else 1 if Severity.REPAIRABLE in worst else 0
+    label: str
+    commit: CommitId
+    tree: TreeId
+    map: MapName
 
 
 def check_registry(backend: Backend, *, read_data: bool, progress: Progress) -> FsckReport:
-    raise NotImplementedError
+    """Check the registry at `backend`. NotFoundError if there is none; whatever is wrong inside becomes a finding."""
+    check = _Check(backend)
+    registry_format = check.format()
+    check.catalogue(registry_format)
+    versions = [version for model in sorted(check.models) for version in check.model_log(model, registry_format)]
+    data = [found for version in versions if (found := check.version(version))]
+    packs = DataCheck(backend, check.sizes, check.findings)
+    packs.check_maps(data)
+    packs.check_packs(data, read_data=read_data, progress=progress)
+    return FsckReport(check.findings.ordered(), len(check.models), len(versions), len(check.sizes), packs.bytes_read)
+
+
+class _Check:
+    """The metadata: format, logs, commits, trees."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._objects = ObjectStore(backend)
+        self._trees: dict[TreeId, tuple[TreeEntry, ...] | None] = {}
+        self.findings = Findings()
+        self.models: set[str] = set()
+        self.sizes: Mapping[str, int] = {info.key: info.size_bytes for info in backend.list("")}
+
+    def format(self) -> RegistryFormat:
+        """The registry's parameters, from the copy in the catalogue where `format` itself is gone or damaged."""
+        try:
+            return decode_format(self._backend.get(FORMAT_KEY, length=MAX_FORMAT_BYTES + 1))
+        except NotFoundError as error:
+            if not any(key.startswith((log_prefix(CATALOGUE), REFS)) for key in self.sizes):
+                raise NotFoundError(f"there is no registry at {self._backend.url}", url=self._backend.url) from error
+            problem = "missing"
+        except FormatError as error:
+            problem = f"damaged: {error}"
+        copy = recover_format(self._backend)
+        if copy is None:
+            raise IntegrityError(
+                f"{FORMAT_KEY} in {self._backend.url} is {problem}, and its copy in {entry_key(CATALOGUE, 1)} cannot be read: "
+                "the registry's parameters are lost",
+                key=FORMAT_KEY,
+            )
+        self.findings.add(Severity.REPAIRABLE, FORMAT_KEY, f"{problem}; {entry_key(CATALOGUE, 1)} holds a copy")
+        return copy
+
+    def catalogue(self, registry_format: RegistryFormat) -> None:
+        """The models: those that the catalogue names and those that have a log."""
+        entries = self._entries(CATALOGUE, registry_format)
+        for entry in entries.values():
+            self.models.update(entry.models or {})
+        last = entries.get(max(entries, default=0))
+        for key in self.sizes:
+            name = key[len(REFS) :].partition("/")[0] if key.startswith(REFS) else None
+            if name is None or name in self.models or not _is_model(name):
+                continue
+            self.models.add(name)
+            if last is not None:
+                self.findings.add(Severity.REPAIRABLE, log_prefix(name), "the catalogue does not name this model")
+
+    def model_log(self, model: str, registry_format: RegistryFormat) -> list[_Introduced]:
+        """Every version of a model that can still be told from its log."""
+        entries = self._entries(model, registry_format)
+        versions: dict[CommitId, _Introduced] = {}
+        for entry in entries.values():
+            if entry.commit and entry.tree and entry.map:
+                label = f"{model}@{entry.commit.short}"
+                versions[entry.commit] = _Introduced(label, entry.commit, entry.tree, entry.map)
+        for number, entry in entries.items():
+            table = self._table(model, number, entry)
+            for ref in (ref for kind in RefKind for ref in table.of(kind).values()) if table else ():
+                if ref.commit and ref.at not in entries and ref.commit not in versions:
+                    problem = "missing or damaged: who made this version and where its files lie is lost"
+                    self.findings.add(Severity.LOST, entry_key(model, ref.at), problem, [f"{model}@{ref.commit.short}"])
+        return list(versions.values())
+
+    def version(self, version: _Introduced) -> VersionData | None:
+        """The files of a version, or None where its commit or a tree cannot be read."""
+        key = object_key(version.commit)
+        try:
+            commit = self._objects.read_commit(version.commit)
+        except IntegrityError as error:
+            self.findings.add(Severity.LOST, key, _problem(error), [version.label])
+            commit = None
+        if commit and commit.tree != version.tree:
+            self.findings.add(Severity.LOST, key, "its log entry names another tree", [version.label])
+        files: list[tuple[str, TreeEntry, TreeId]] = []
+        whole = True
+        waiting: list[tuple[str, TreeId]] = [("", version.tree)]
+        while waiting:
+            prefix, identity = waiting.pop()
+            entries = self._tree(identity, version.label)
+            if entries is None:
+                whole = False
+                continue
+            for entry in entries:
+                if isinstance(entry.id, TreeId):
+                    waiting.append((f"{prefix}{entry.name}/", entry.id))
+                else:
+                    files.append((f"{prefix}{entry.name}", entry, identity))
+        return VersionData(version.label, version.map, tuple(files), whole=whole)
+
+    def _tree(self, identity: TreeId, label: str) -> tuple[TreeEntry, ...] | None:
+        if identity not in self._trees:
+            try:
+                self._trees[identity] = self._objects.read_tree(identity).entries
+            except IntegrityError:
+                self._trees[identity] = None
+        if self._trees[identity] is None:
+            there = object_key(identity) in self.sizes
+            self.findings.add(Severity.LOST, object_key(identity), "damaged" if there else "missing", [label])
+        return self._trees[identity]
+
+    def _entries(self, log: str, registry_format: RegistryFormat) -> dict[int, Entry]:
+        """The entries of a log that are whole, by number; gaps, damage and a broken chain become findings."""
+        prefix = log_prefix(log)
+        last = max((_number(key, prefix) for key in self.sizes if key.startswith(prefix)), default=0)
+        hint = self._hint(log)
+        if hint > last:
+            self.findings.add(
+                Severity.LOST, entry_key(log, hint), f"missing: {hint_key(log)} says that the log goes on to here"
+            )
+        elif last and hint < last:
+            self.findings.add(Severity.NOTE, hint_key(log), f"behind: it says {hint}, the log ends at {last}")
+        entries: dict[int, Entry] = {}
+        previous: EntryId | None = None
+        for start in range(1, last + 1, _BATCH):
+            numbers = range(start, min(start + _BATCH, last + 1))
+            found = self._backend.get_many([entry_key(log, number) for number in numbers], length=_ENTRY_BYTES)
+            for number, data in zip(numbers, found, strict=True):
+                identity, entry, problem = _check_entry(data, log, number, registry_format.registry)
+                if entry and number > 1 and previous and entry.prev != previous:
+                    problem = f"does not follow entry {number - 1}: the chain of hashes is broken"
+                if problem:
+                    label = [f"{log}@{entry.commit.short}"] if entry and entry.commit else []
+                    self.findings.add(Severity.LOST, entry_key(log, number), problem, label)
+                if entry:
+                    entries[number] = entry
+                previous = identity
+        return entries
+
+    def _hint(self, log: str) -> int:
+        text = (self._backend.get_many([hint_key(log)], length=16)[0] or b"").strip()
+        return int(text) if text.isdigit() else 0
+
+    def _table(self, model: str, number: int, entry: Entry) -> RefTable | None:
+        if not isinstance(entry.refs, RefTableId):
+            return entry.refs
+        try:
+            return self._objects.read_ref_table(entry.refs)
+        except RegistryError as error:
+            problem = f"{_problem(error)}: the branches and tags of {entry_key(model, number)}"
+            self.findings.add(Severity.LOST, f"{TREES}{entry.refs.hex}", problem)
+            return None
+
+
+def _check_entry(data: bytes | None, log: str, number: int, registry: str) -> tuple[EntryId | None, Entry | None, str | None]:
+    if data is None:
+        return None, None, "missing: log entries are never deleted"
+    try:
+        identity, entry = decode_entry(data)
+    except (FormatError, UnsupportedFormatError) as error:
+        return None, None, f"damaged: {error}"
+    if (entry.log, entry.n, entry.registry) != (log, number, registry):
+        return None, None, f"put in another's place: it is entry {entry.n} of log {entry.log!r}"
+    return identity, entry, None
+
+
+def _number(key: str, prefix: str) -> int:
+    digits = key[len(prefix) :]
+    return int(digits) if digits != HINT and len(digits) == 10 and digits.isdigit() else 0  # noqa: PLR2004 - as keys are spelt
+
+
+def _is_model(name: str) -> bool:
+    try:
+        check_model(name)
+    except RegistryError:
+        return False
+    return True
+
+
+def _problem(error: RegistryError) -> str:
+    return "missing" if error.fields.get("missing") else "damaged"

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from cas_registry.backends import Backend
 from cas_registry.backends.wrappers import SingleWriterBackend
 from cas_registry.errors import AlreadyExistsError, FormatError, IntegrityError, NotFoundError
-from cas_registry.model.entry import CATALOGUE
+from cas_registry.model.canonical import seal
+from cas_registry.model.entry import CATALOGUE, MAX_ENTRY_BYTES, decode_entry
+from cas_registry.model.ids import FormatId
 from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format, encode_format, format_body
 from cas_registry.store.catalogue import Catalogue, first_entry
-from cas_registry.store.layout import FORMAT_KEY
+from cas_registry.store.layout import FORMAT_KEY, entry_key
 from cas_registry.store.log import Log
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import ModelRefs
@@ -71,6 +73,18 @@ def create_stores(backend: Backend, registry_format: RegistryFormat, *, who: str
     stores.backend.create(FORMAT_KEY, encode_format(registry_format))
     stores.backend.flush()
     return stores
+
+
+def recover_format(backend: Backend) -> RegistryFormat | None:
+    """The registry's parameters from the copy in the catalogue's first entry, or None where that is gone as well."""
+    data = backend.get_many([entry_key(CATALOGUE, 1)], length=MAX_ENTRY_BYTES + 66)[0]
+    if data is None:
+        return None
+    try:
+        _, entry = decode_entry(data)
+        return decode_format(seal((entry.format or "").encode("utf-8"), FormatId))
+    except FormatError:
+        return None
 
 
 def _stores(backend: Backend, registry_format: RegistryFormat) -> Stores:

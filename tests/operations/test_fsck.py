@@ -1,0 +1,176 @@
+"""Whatever happens to an object of the bucket, the check names it and says what it costs."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cas_registry.backends.memory import MemoryBackend
+from cas_registry.errors import IntegrityError, NotFoundError
+from cas_registry.operations.findings import Severity
+from cas_registry.operations.fsck import FsckReport, check_registry
+from cas_registry.operations.init import create_registry
+from cas_registry.operations.progress import NoProgress
+from cas_registry.registry import Model, Registry, registry_over
+from cas_registry.settings import Settings
+from cas_registry.store.layout import COMMITS, FILES, MAPS, PACKS, REFS, TREES
+
+HINTS = ("HEAD",)
+
+
+@pytest.fixture
+def backend() -> MemoryBackend:
+    return MemoryBackend("fsck")
+
+
+@pytest.fixture
+def model(backend: MemoryBackend, tmp_path: Path) -> Model:
+    """Three versions: small files in two folders, and a file of 3 MB of which the last version changes a part."""
+    create_registry(backend, time_ms=1, who="ana")
+    model = _open(backend).model("fraud")
+    folder = tmp_path / "out"
+    (folder / "sub").mkdir(parents=True)
+    noise = random.Random(1)
+    weights = bytearray(noise.randbytes(3_000_000))
+    (folder / "model.bin").write_bytes(weights)
+    (folder / "config.json").write_text("{}")
+    (folder / "sub" / "vocab.txt").write_text("a b c " * 500)
+    model.commit(folder, message="one")
+    (folder / "config.json").write_text('{"a": 1}')
+    model.commit(folder, message="two", tags=["prod"])
+    weights[1_000_000:1_000_100] = noise.randbytes(100)
+    (folder / "model.bin").write_bytes(weights)
+    model.commit(folder, message="three")
+    return model
+
+
+def _open(backend: MemoryBackend) -> Registry:
+    return registry_over(backend, Settings(author="ana", cache_folder=None))
+
+
+def _check(backend: MemoryBackend, *, read_data: bool = True) -> FsckReport:
+    return check_registry(backend, read_data=read_data, progress=NoProgress())
+
+
+def _keys(backend: MemoryBackend) -> list[str]:
+    return sorted(info.key for info in backend.list("") if not info.key.endswith("HEAD") and not info.key.startswith(FILES))
+
+
+def _copy(backend: MemoryBackend) -> Iterator[tuple[str, MemoryBackend]]:
+    for key in _keys(backend):
+        copy = MemoryBackend("copy")
+        for info in backend.list(""):
+            copy.put(info.key, backend.get(info.key, length=info.size_bytes))
+        yield key, copy
+
+
+def test_a_healthy_registry_is_clean(backend: MemoryBackend, model: Model) -> None:
+    report = _check(backend)
+    assert report.findings == ()
+    assert report.exit_code == 0
+    assert (report.models, report.versions) == (1, 3)
+    assert report.bytes_read == sum(info.size_bytes for info in backend.list(PACKS))
+
+
+def test_the_quick_check_reads_no_pack(backend: MemoryBackend, model: Model) -> None:
+    assert _check(backend, read_data=False).bytes_read == 0
+
+
+def test_nothing_there_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="no registry"):
+        _check(MemoryBackend("empty"))
+
+
+@pytest.mark.parametrize("read_data", [True, False])
+def test_every_missing_object_is_named(backend: MemoryBackend, model: Model, read_data: bool) -> None:
+    for key, copy in _copy(backend):
+        copy.delete(key)
+        report = _check(copy, read_data=read_data)
+        assert any(finding.key == key and finding.problem.startswith("missing") for finding in report.findings), key
+        assert report.exit_code == (1 if key == "format" or key.startswith(MAPS) else 5), (key, report.findings)
+
+
+def test_every_flipped_byte_is_named(backend: MemoryBackend, model: Model) -> None:
+    for key, _ in _copy(backend):
+        data = backend.get(key, length=10**9)
+        spots = range(len(data)) if len(data) < 600 else [0, 20, 66, len(data) // 2, len(data) - 70, len(data) - 1]
+        for spot in spots:
+            flipped = bytearray(data)
+            flipped[spot] ^= 1 << (spot % 8)
+            backend.put(key, flipped)
+            report = _check(backend)
+            assert any(finding.key == key for finding in report.findings), (key, spot)
+            assert report.exit_code in {1, 5}, (key, spot)
+        backend.put(key, data)
+    assert _check(backend).exit_code == 0
+
+
+def test_lost_data_names_the_versions_concerned(backend: MemoryBackend, model: Model) -> None:
+    first, second, third = (model.resolve(f"main~{steps}").commit.short for steps in (2, 1, 0))
+    version = model.show("main").version
+    backend.delete(f"{TREES}{version.tree.hex}")
+    findings = [finding for finding in _check(backend).findings if finding.severity is Severity.LOST]
+    assert [finding.versions for finding in findings] == [(f"fraud@{third}",)]
+    backend.delete(f"{COMMITS}{model.resolve('prod').commit.hex}")
+    assert {version for finding in _check(backend).findings for version in finding.versions} == {
+        f"fraud@{second}", f"fraud@{third}",
+    }  # fmt: skip
+    assert first not in str(_check(backend).findings)
+
+
+def test_a_flip_in_a_packs_footer_loses_nothing_and_one_in_a_chunk_does(backend: MemoryBackend, model: Model) -> None:
+    key = max(backend.list(PACKS), key=lambda info: info.size_bytes).key
+    data = backend.get(key, length=10**9)
+    for spot, code in ((8, 1), (len(data) - 1, 1), (1_000_000, 5)):
+        flipped = bytearray(data)
+        flipped[spot] ^= 1
+        backend.put(key, flipped)
+        assert _check(backend).exit_code == code
+    assert {name.partition("@")[0] for finding in _check(backend).findings for name in finding.versions} == {"fraud"}
+
+
+def test_a_chunk_that_another_pack_has_is_repairable(backend: MemoryBackend, model: Model, tmp_path: Path) -> None:
+    other = _open(backend).model("copy-without-hint")
+    for info in list(backend.list(FILES)):
+        backend.delete(info.key)
+    other.commit(tmp_path / "out")
+    packs = {finding.key for finding in _check(backend).findings}
+    assert packs == set()
+    third = model.diff("main~1", "main")
+    assert third.new_bytes > 0
+    smallest = min(backend.list(PACKS), key=lambda info: info.size_bytes).key
+    backend.delete(smallest)
+    assert {finding.key for finding in _check(backend).findings} == {smallest}
+
+
+def test_the_newest_entry_gone_is_noticed_by_the_hint(backend: MemoryBackend, model: Model) -> None:
+    backend.delete(f"{REFS}fraud/0000000003")
+    report = _check(backend)
+    assert report.exit_code == 5
+    assert report.findings[0].key == f"{REFS}fraud/0000000003"
+
+
+def test_format_comes_back_from_the_catalogue(backend: MemoryBackend, model: Model) -> None:
+    backend.delete("format")
+    with pytest.raises(NotFoundError):
+        _open(backend)
+    report = _check(backend)
+    assert [(finding.key, finding.severity) for finding in report.findings] == [("format", Severity.REPAIRABLE)]
+    backend.delete("catalogue/0000000001")
+    with pytest.raises(IntegrityError, match="parameters are lost"):
+        _check(backend)
+
+
+def test_leftovers_of_a_stopped_commit_are_only_noted(backend: MemoryBackend, model: Model) -> None:
+    backend.create(f"{PACKS}{'ab' * 32}", b"left over")
+    report = _check(backend)
+    assert report.exit_code == 0
+    assert {finding.severity for finding in report.findings} == {Severity.NOTE}
+
+
+def test_hints_are_not_authoritative(backend: MemoryBackend, model: Model) -> None:
+    for info in list(backend.list("")):
+        if info.key.endswith(HINTS) or info.key.startswith(FILES):
+            backend.delete(info.key)
+    assert _check(backend).exit_code == 0

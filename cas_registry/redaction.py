@@ -5,7 +5,9 @@ import re
 # Every repetition that a long text could make quadratic has a bound.
 _SECRETS = (
     # Userinfo of a URL. A secret may contain slashes, but host:port/ begins no userinfo.
-    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{0,15}://)(?:[^/\s@]{1,512}|[^/\s@:]{0,128}:(?!\d+/)[^\s@]{1,512})@", re.IGNORECASE),
+    re.compile(
+        r"(?P<keep>\b[a-z][a-z0-9+.-]{0,15}://)(?:[^/\s@]{1,512}|[^/\s@:]{0,128}:(?!\d+/)[^\s@]{1,512})@", re.IGNORECASE
+    ),
     re.compile(r"(?P<keep>(?:X-Amz-[A-Za-z-]{1,40}|Signature|AWSAccessKeyId|sig|token)=)[^&\s\"']+", re.IGNORECASE),
     re.compile(r"(?P<keep>Authorization['\"]?\s{0,9}[:=]\s*)[^\r\n]+", re.IGNORECASE),
     re.compile(

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,7 +13,7 @@ from cas_registry.backends.opening import open_backend
 from cas_registry.errors import InvalidInputError, NotFoundError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
-from cas_registry.model.entry import RefKind
+from cas_registry.model.entry import CommitStats, RefKind
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
@@ -22,6 +22,7 @@ from cas_registry.model.tree import Mode
 from cas_registry.operations.checkout import CheckoutReport, checkout_version
 from cas_registry.operations.commit import CommitReport, CommitRequest, commit_files
 from cas_registry.operations.diff import VersionDiff, diff_versions
+from cas_registry.operations.doctor import DoctorReport, examine
 from cas_registry.operations.fsck import FsckReport, check_registry
 from cas_registry.operations.history import LogRecord, walk_history
 from cas_registry.operations.init import create_registry
@@ -33,8 +34,18 @@ from cas_registry.operations.status import StatusReport, compare_folder
 from cas_registry.operations.version_files import list_files, select
 from cas_registry.store.refs import Move, Version
 from cas_registry.store.stores import Stores, open_stores
-from cas_registry.worktree.binding import FolderState, read_state, write_state
+from cas_registry.worktree.binding import (
+    Binding,
+    FolderState,
+    find_bound_folder,
+    is_secret,
+    read_binding,
+    read_state,
+    write_binding,
+    write_state,
+)
 from cas_registry.worktree.stat_cache import StatCache
+from cas_registry.worktree.target import TargetFolder
 
 AnyPath = str | PathLike[str]
 
@@ -66,22 +77,35 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class RefInfo:
-    """A live branch or tag."""
+    """A live branch or tag, the commit and version number that it stands at, and the log entry that last moved it."""
 
     kind: RefKind
     name: str
     commit: CommitId
+    number: int
     moved: int
 
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """A version with its commit and the refs that stand at it."""
+    """A version with its commit, what it cost when it was made, and the refs that stand at it."""
 
     version: Version
     commit: Commit
+    stats: CommitStats | None
     branches: tuple[str, ...]
     tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundFolder:
+    """A working folder with a `.reg/config.toml`: its registry (absolute, where it is a folder), and what it last dealt with."""
+
+    folder: Path
+    registry: str
+    model: str | None
+    storage_options: Mapping[str, Any]
+    state: FolderState | None
 
 
 class Registry:
@@ -113,10 +137,19 @@ class Registry:
         """The model of that name, which its first commit creates. HostileNameError for a name outside the grammar."""
         return Model(self._stores, self._world, check_model(name))
 
+    def model_names(self) -> list[str]:
+        """The names of the models, sorted; in three reads."""
+        return sorted(name for name, row in self._stores.catalogue.models().items() if not row.retired)
+
     def models(self) -> list[ModelStats]:
         """Every model with its figures, sorted by name."""
         rows = self._stores.catalogue.models()
         return [model_stats(self._stores, name) for name, row in sorted(rows.items()) if not row.retired]
+
+    def folder_state(self, folder: AnyPath) -> FolderState | None:
+        """What a folder's `.reg/state.json` remembers, if that is about this registry; see `remember_version`."""
+        state = read_state(Path(fspath(folder)))
+        return state if state and state.registry == self.id else None
 
     def stats(self) -> RegistryStats:
         """Raw and stored bytes by model and by area of the bucket. Lists the bucket."""
@@ -217,21 +250,28 @@ class Model:
         version = self.resolve(revision)
         patterns = tuple(paths)
         state = self.folder_state(target)
-        bases = [TreeId.parse(tree) for tree in ((state.tree, state.pending) if state else ()) if tree]
+        if state and state.folder != ".":  # the folder remembers another one, which it committed
+            state = None
+        bases = [state.tree, *state.pending] if state else []
         after = FolderState(
             registry=self._stores.format.registry,
             model=version.model,
             folder=".",
             commit=version.commit.hex,
-            tree=version.tree.hex,
+            tree=version.tree,
             branch=parse_revision(revision).name,
         )
 
-        def announce() -> None:
+        def announce(opened: TargetFolder) -> None:
             if remember and not patterns:
-                write_state(target, FolderState(**{**_fields(state or after), "pending": version.tree.hex}))
+                before = state or after
+                write_state(opened, replace(before, pending=tuple(dict.fromkeys([*before.pending, version.tree]))))
 
-        report = checkout_version(
+        def conclude(opened: TargetFolder) -> None:
+            if remember and not patterns:
+                write_state(opened, after)
+
+        return checkout_version(
             self._stores,
             version,
             target,
@@ -242,10 +282,8 @@ class Model:
             clock_ns=self._world.clock_ns,
             progress=progress or NoProgress(),
             announce=announce,
+            conclude=conclude,
         )
-        if remember and not patterns:
-            write_state(target, after)
-        return report
 
     def folder_state(self, folder: AnyPath) -> FolderState | None:
         """What a folder holds according to its own `.reg/state.json`, if that is about this registry."""
@@ -273,9 +311,9 @@ class Model:
         """A version and its ancestors, newest first, at most `limit`."""
         return list(islice(self.walk(revision), limit))
 
-    def walk(self, revision: str = "main") -> Iterator[LogRecord]:
-        """A version and its ancestors, newest first, read as they are asked for."""
-        return walk_history(self._stores, self.resolve(revision))
+    def walk(self, revision: str = "main", *more: str) -> Iterator[LogRecord]:
+        """One or several versions and their ancestors, each once, newest first, read as they are asked for."""
+        return walk_history(self._stores, *(self.resolve(wanted) for wanted in (revision, *more)))
 
     def show(self, revision: str) -> VersionInfo:
         """A version with its commit and the refs at it."""
@@ -288,7 +326,8 @@ class Model:
             )
             for kind in RefKind
         }
-        return VersionInfo(version, commit, refs[RefKind.BRANCH], refs[RefKind.TAG])
+        stats = self._stores.log(version.log).read(version.at).entry.stats
+        return VersionInfo(version, commit, stats, refs[RefKind.BRANCH], refs[RefKind.TAG])
 
     def resolve(self, revision: str) -> Version:
         """The version that a revision names, in at most three reads for a branch or tag. NotFoundError says what there is."""
@@ -379,7 +418,11 @@ class Model:
     def _refs(self, kind: RefKind) -> list[RefInfo]:
         found = self._stores.refs(self._name).head()
         table = found[1].of(kind) if found else {}
-        return [RefInfo(kind, name, ref.commit, ref.moved) for name, ref in sorted(table.items()) if ref.commit]
+        return [
+            RefInfo(kind, name, ref.version.commit, ref.version.number, ref.moved)
+            for name, ref in sorted(table.items())
+            if ref.version
+        ]
 
     def _move(self, kind: RefKind, name: str, reason: str, expect: str | None) -> MoveRequest:
         return MoveRequest(
@@ -425,10 +468,57 @@ def init_registry(
     return Registry(stores, world)
 
 
+def check(
+    url: AnyPath, *, storage_options: Mapping[str, Any] | None = None, read_data: bool = False, progress: Progress | None = None
+) -> FsckReport:
+    """`Registry.fsck` of the registry at `url`, also where it is too damaged to be opened. NotFoundError if there is none."""
+    return check_registry(open_backend(fspath(url), storage_options), read_data=read_data, progress=progress or NoProgress())
+
+
+def diagnose(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> DoctorReport:
+    """Check a registry's URL end to end: reachability, rights, create-if-absent, clock, cache, versions. Raises nothing of its own."""
+    return examine(fspath(url), storage_options or {}, cache_folder=world.cache_folder, clock_ns=world.clock_ns)
+
+
+def find_binding(start: AnyPath) -> BoundFolder | None:
+    """The nearest folder at or above `start` that is bound to a registry. InvalidInputError if its configuration is damaged."""
+    folder = find_bound_folder(Path(fspath(start)).absolute())
+    if folder is None:
+        return None
+    binding = read_binding(folder)
+    registry = binding.registry if "://" in binding.registry else str(folder / binding.registry)
+    return BoundFolder(folder, registry, binding.model, binding.storage_options, read_state(folder))
+
+
+def bind_folder(
+    folder: AnyPath, registry: Registry, *, model: str | None = None, storage_options: Mapping[str, Any] | None = None
+) -> BoundFolder:
+    """Bind a folder to a registry. Of the storage options only plain ones that look like no secret are written down."""
+    path = Path(fspath(folder)).absolute()
+    kept = plain_options(storage_options or {})
+    write_binding(path, Binding(registry.url, model, kept))
+    return BoundFolder(path, registry.url, model, kept, read_state(path))
+
+
+def plain_options(storage_options: Mapping[str, Any]) -> dict[str, str | bool | int]:
+    """The storage options that may be written down or shown: text, numbers and booleans whose names do not speak of secrets."""
+    return {
+        name: value for name, value in storage_options.items() if isinstance(value, str | bool | int) and not is_secret(name)
+    }
+
+
+def remember_version(
+    keeper: AnyPath, held: AnyPath, registry: Registry, model: str, commit: CommitId, tree: TreeId, *, branch: str | None = None
+) -> None:
+    """Note in `keeper/.reg/state.json` that the folder `held` (the same, or one that it works with) holds a version."""
+    folder, content = Path(fspath(keeper)).absolute(), Path(fspath(held)).absolute()
+    where = content.relative_to(folder) if content.is_relative_to(folder) else content
+    state = FolderState(registry.id, model, where.as_posix(), commit.hex, tree, branch=branch)
+    with TargetFolder(folder) as opened:
+        write_state(opened, state)
+
+
 def registry_over(backend: Backend, world: World) -> Registry:
     """The registry on a backend made by hand: for counting requests, for tests."""
     return Registry(open_stores(backend), world)
 
-
-def _fields(state: FolderState) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in FolderState.__slots__}

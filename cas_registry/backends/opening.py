@@ -32,11 +32,14 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
         raise InvalidInputError("an empty registry URL; give a folder or s3://bucket/prefix")
     if not _SCHEME.match(url):
         return LocalBackend(Path(url).absolute())
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidInputError(f"not a URL: {redact(url)} ({error})") from error
     if _USERINFO.match(url) or parts.query or parts.fragment:
         raise InvalidInputError(
-            f"the registry URL {redact(url)} carries credentials or a query. Give credentials by the environment, a profile or "
-            "storage options, never in the URL"
+            f"the registry URL ({parts.scheme}://…) carries credentials or a query. Give credentials by the environment, a profile "
+            "or storage options, never in the URL"
         )
     scheme = parts.scheme.lower()
     if scheme == "file":

@@ -6,6 +6,7 @@ listing would show a registry that no longer is.
 
 import asyncio
 import errno
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -18,9 +19,17 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_CONNECTIONS = 64
+_STREAMING = frozenset({("s3", "s3a")})  # file systems whose pipe_file takes a file object with a length
 _CONFLICT_STATUS = frozenset({409, 412})
 _ACCESS_STATUS = frozenset({401, 403})
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
+_TRANSIENT_CODES = frozenset(  # with status 400
+    {"RequestTimeout", "Throttling", "RequestLimitExceeded", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
+)
+_NETWORK_MARKS = (  # in class names of botocore, aiohttp and azure.core
+    *("Timeout", "Connection", "Connector", "HTTPClient", "ServerDisconnected", "Payload", "IncompleteRead", "ResponseParser"),
+    *("ServiceRequest", "ServiceResponse"),
+)
 _ACCESS_CODES = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}
 )
@@ -31,6 +40,7 @@ class RemoteBackend:
 
     def __init__(self, filesystem: Any, root: str, url: str) -> None:
         self._fs = filesystem
+        self._body: Callable[[Data], Any] = _Body if filesystem.protocol in _STREAMING else bytes
         self._root = root.strip("/")
         self._url = url
 
@@ -55,11 +65,11 @@ class RemoteBackend:
 
     def put(self, key: str, data: Data) -> None:
         path = self._path(key)
-        self._call("write", key, lambda: self._fs.pipe_file(path, bytes(data)))
+        self._call("write", key, lambda: self._fs.pipe_file(path, self._body(data)))
 
     def create(self, key: str, data: Data) -> None:
         path = self._path(key)
-        self._call("create", key, lambda: self._fs.pipe_file(path, bytes(data), mode="create"))
+        self._call("create", key, lambda: self._fs.pipe_file(path, self._body(data), mode="create"))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder, _, stem = prefix.rpartition("/")
@@ -72,7 +82,7 @@ class RemoteBackend:
             raise
         for path, info in found.items():
             key = path.strip("/")[len(self._root) + 1 :]
-            if info.get("type") != "directory" and key.startswith(prefix):
+            if key and info.get("type") != "directory" and key.startswith(prefix):
                 yield ObjectInfo(key, int(info.get("size") or 0), _milliseconds(info))
 
     def stat(self, key: str) -> ObjectInfo:
@@ -139,7 +149,7 @@ class RemoteBackend:
         detail = redact(f"{code or type(error).__name__}: {error}")[:300]
         if isinstance(error, PermissionError) or status in _ACCESS_STATUS or code in _ACCESS_CODES or "Credentials" in name:
             return AccessError(f"{what}: {detail}. Check the credentials and the bucket's policy", key=key, status=status)
-        transient = (
+        transient = code in _TRANSIENT_CODES or (
             status in _TRANSIENT_STATUS if status else isinstance(error, (OSError, asyncio.TimeoutError)) or _network(name)
         )
         return BackendError(
@@ -147,8 +157,48 @@ class RemoteBackend:
         )
 
 
+class _Body(io.RawIOBase):
+    """A request's body over memory that is not copied: botocore sends what it can read in small pieces."""
+
+    def __init__(self, data: Data) -> None:
+        super().__init__()
+        self._view = memoryview(data)
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._view[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+
 class _BeyondEndError(RegistryError):
     """A range that starts at or beyond the end of the object."""
+
+
+_S3_CONFIG = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "read_timeout": READ_TIMEOUT_S,
+    "max_pool_connections": MAX_CONNECTIONS,
+    "retries": {"total_max_attempts": 1},
+    "response_checksum_validation": "when_required",  # BLAKE3 checks every byte; some servers cannot do both
+}
 
 
 def open_filesystem(protocol: str, storage_options: Mapping[str, Any]) -> Any:
@@ -156,17 +206,9 @@ def open_filesystem(protocol: str, storage_options: Mapping[str, Any]) -> Any:
     import fsspec  # noqa: PLC0415 - 110 ms that a local registry need not pay
 
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True, **storage_options}
-    if protocol == "s3":
-        config = {
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "read_timeout": READ_TIMEOUT_S,
-            "max_pool_connections": MAX_CONNECTIONS,
-            "retries": {"total_max_attempts": 1},
-            "response_checksum_validation": "when_required",  # BLAKE3 checks every byte; some servers cannot do both
-            **dict(options.get("config_kwargs") or {}),
-        }
-        options["config_kwargs"] = config
     try:
+        if protocol == "s3":
+            options["config_kwargs"] = {**_S3_CONFIG, **dict(options.get("config_kwargs") or {})}
         filesystem = fsspec.filesystem(protocol, **options)
     except ImportError as error:
         raise BackendError(f"no driver for {protocol}:// is installed: {error}") from error
@@ -186,10 +228,12 @@ def _describe(error: BaseException) -> tuple[int | None, str, str]:
         if isinstance(response, Mapping):
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             return status, str(response.get("Error", {}).get("Code", "")), type(seen).__name__
+        name = type(seen).__name__
+        if _network(name):  # aiohttp gives its own status 400 to a body that was cut short
+            return None, "", name
         status = getattr(seen, "status", None) or getattr(seen, "status_code", None) or getattr(seen, "code", None)
         if isinstance(status, int):
-            return status, str(getattr(seen, "error_code", "") or ""), type(seen).__name__
-        name = type(seen).__name__
+            return status, str(getattr(seen, "error_code", "") or ""), name
         seen = seen.__cause__
     if isinstance(error, OSError) and error.errno == errno.EACCES:
         return 403, "AccessDenied", name
@@ -197,7 +241,7 @@ def _describe(error: BaseException) -> tuple[int | None, str, str]:
 
 
 def _network(name: str) -> bool:
-    return any(mark in name for mark in ("Timeout", "Connection", "Connector", "Endpoint", "HTTPClient", "ServerDisconnected"))
+    return any(mark in name for mark in _NETWORK_MARKS)
 
 
 def _milliseconds(info: Mapping[str, Any]) -> int | None:

@@ -1,0 +1,77 @@
+"""The command line `reg`: parse, call the registry, render. The only place that prints.
+
+This module holds the table of verbs and nothing heavy: a verb's module is imported when the verb is used.
+"""
+
+import click
+
+from cas_registry.cli.group import RegGroup, VerbGroup
+from cas_registry.cli.options import global_options
+from cas_registry.version import __version__
+
+_VERBS = "cas_registry.cli.verbs"
+
+_TABLE = (
+    VerbGroup(
+        "Start",
+        {
+            "init": (f"{_VERBS}.init", "Make a registry and bind this folder to it."),
+            "demo": (f"{_VERBS}.demo", "Train a small model and show the whole of it in ten seconds."),
+        },
+    ),
+    VerbGroup(
+        "Versions",
+        {
+            "commit": (f"{_VERBS}.commit", "Store a folder or files as a new version."),
+            "checkout": (f"{_VERBS}.checkout", "Write a version, or parts of it, into a folder."),
+            "status": (f"{_VERBS}.status", "Show how a folder differs from a version."),
+        },
+    ),
+    VerbGroup(
+        "Looking",
+        {
+            "log": (f"{_VERBS}.log", "Show a version and its ancestors, newest first."),
+            "show": (f"{_VERBS}.show", "Show one version: message, params, metrics, files."),
+            "ls": (f"{_VERBS}.files", "List the files of a version with their BLAKE3."),
+            "cat": (f"{_VERBS}.files", "Write a file of a version to standard output."),
+            "diff": (f"{_VERBS}.diff", "Show what differs between two versions."),
+        },
+    ),
+    VerbGroup(
+        "Names",
+        {
+            "branch": (f"{_VERBS}.refs", "List, create, move or delete branches."),
+            "tag": (f"{_VERBS}.refs", "List, create, move or delete tags, or show a tag's history."),
+        },
+    ),
+    VerbGroup(
+        "Registry",
+        {
+            "models": (f"{_VERBS}.stats", "List the models of the registry."),
+            "stats": (f"{_VERBS}.stats", "Show what the registry holds and what it costs."),
+            "fsck": (f"{_VERBS}.fsck", "Check that everything is there and whole."),
+            "doctor": (f"{_VERBS}.doctor", "Check a registry's URL end to end."),
+            "completion": (f"{_VERBS}.completion", "Print the completion script of a shell."),
+        },
+    ),
+)
+
+
+@click.group(
+    cls=RegGroup,
+    table=_TABLE,
+    name="reg",
+    subcommand_metavar="VERB ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Options of this page may also follow the verb. REV is a tag, a branch, main~2, main@{3}, main@{2026-11-01}, or 8 or more "
+    "hex digits of a commit; MODEL@REV:PATH names a model and a file too.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="reg", message="%(prog)s %(version)s")
+@global_options
+def reg() -> None:
+    """A content-addressed, git-like store for machine-learning models. The bucket is the registry."""
+
+
+def main() -> None:
+    """The program `reg`."""
+    reg(prog_name="reg")

@@ -1,7 +1,7 @@
 """Canonical JSON: one value, one spelling, so that equal metadata has equal ids.
 
 UTF-8 without BOM; keys sorted by code point, no white space, no floats, integers within 64 bits signed; in strings only
-`"`, `\\` and U+0000–U+001F are escaped (`\\b \\t \\n \\f \\r` short, the others `\\u00xx`). Decoding re-encodes and compares, so
+`"`, `\\` and U+0000 to U+001F are escaped (`\\b \\t \\n \\f \\r` short, the others `\\u00xx`). Decoding re-encodes and compares, so
 duplicate keys, upper-case escapes and every other spelling are refused.
 
 A *sealed* object carries its own check, for objects whose key is not their hash: the 64 hex digits of the body's id, a
@@ -95,6 +95,8 @@ def encode_scalars(values: Mapping[str, Scalar], *, what: str) -> dict[str, Json
 
 
 MAX_SCALAR_NAME_BYTES = 255
+MAX_FLOAT_DIGITS = 40  # the longest repr of a double has 24
+REGISTRY_HEX_DIGITS = 32
 
 
 def _encode_scalar(name: str, value: object, *, what: str) -> Json:
@@ -136,7 +138,7 @@ def decode_scalars(value: Json, *, what: str) -> dict[str, Scalar]:
 
 def _decode_float(value: Mapping[str, Json], *, what: str) -> float:
     text = value.get("float")
-    if len(value) != 1 or not isinstance(text, str) or len(text) > 40:
+    if len(value) != 1 or not isinstance(text, str) or len(text) > MAX_FLOAT_DIGITS:
         raise FormatError(f"a {what} that is not a float")
     try:
         number = float(text)
@@ -170,6 +172,13 @@ def text(value: Json, *, what: str, max_bytes: int) -> str:
     return value
 
 
+def hex_digits(value: Json, *, what: str) -> str:
+    """16 bytes as 32 lower-case hex digits: a registry's id, a nonce. Raises FormatError."""
+    if not isinstance(value, str) or len(value) != REGISTRY_HEX_DIGITS or value.strip("0123456789abcdef"):
+        raise FormatError(f"{what} is not {REGISTRY_HEX_DIGITS} lower-case hex digits")
+    return value
+
+
 def mapping(value: Json, *, what: str) -> Mapping[str, Json]:
     """An object. Raises FormatError."""
     if not isinstance(value, Mapping):
@@ -185,7 +194,7 @@ def array(value: Json, *, what: str, max_items: int) -> Sequence[Json]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:
+    if len(digits) > len(str(-MAX_INTEGER)) or abs(int(digits)) > MAX_INTEGER:
         raise ValueError("an integer beyond 64 bits")
     return int(digits)
 

@@ -42,16 +42,29 @@ class RefKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
-    """Where a branch or tag stands.
+class VersionRow:
+    """A commit as entry `at` introduced it, as the log's `number`-th version, with its tree and its root map."""
 
-    `commit` is None once the ref was deleted: the row stays, so that its history can be followed. `at` is the entry that
-    introduced the commit (and so holds its tree and map), `moved` the entry that last moved the ref.
+    commit: CommitId
+    at: int
+    number: int
+    tree: TreeId
+    map: MapName
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Where a branch or tag stands, and the entry that last moved it.
+
+    `version` is None once the ref was deleted: the row stays, so that its history can be followed.
     """
 
-    commit: CommitId | None
-    at: int
+    version: VersionRow | None
     moved: int
+
+    @property
+    def commit(self) -> CommitId | None:
+        return self.version.commit if self.version else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +185,11 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
     if (models is None) == (log == CATALOGUE) or (refs is None) != (log == CATALOGUE):
         raise FormatError("an entry of the catalogue holds models, every other one refs")
     entry = Entry(
-        registry=_hex16(registry, what="registry"),
+        registry=canonical.hex_digits(registry, what="registry"),
         log=CATALOGUE if log == CATALOGUE else _log_name(log),
         n=canonical.integer(n, what="n", maximum=MAX_ENTRY_NUMBER),
         prev=None if prev is None else EntryId.parse(prev),
-        nonce=_hex16(nonce, what="nonce"),
+        nonce=canonical.hex_digits(nonce, what="nonce"),
         op=_OPERATIONS[op],
         time_ms=canonical.integer(time, what="time"),
         who=canonical.text(who, what="who", max_bytes=MAX_WHO_BYTES),
@@ -214,7 +227,7 @@ def _refs_value(table: RefTable | None) -> canonical.Json:
         return None
     return {
         f"{kind.value}es" if kind is RefKind.BRANCH else f"{kind.value}s": {
-            name: [ref.commit.hex if ref.commit else None, ref.at, ref.moved] for name, ref in table.of(kind).items()
+            name: _ref_value(ref) for name, ref in table.of(kind).items()
         }
         for kind in RefKind
     }
@@ -233,15 +246,28 @@ def _decode_refs(value: canonical.Json) -> RefTable:
     return RefTable(branches, tags)
 
 
+def _ref_value(ref: Ref) -> canonical.Json:
+    row = ref.version
+    if row is None:
+        return [ref.moved]
+    return [ref.moved, row.commit.hex, row.at, row.number, row.tree.hex, row.map.hex]
+
+
 def _decode_ref(row: canonical.Json) -> Ref:
-    if not isinstance(row, list) or len(row) != 3:
-        raise FormatError("a ref that is not [commit, at, moved]")
-    commit, at, moved = row
-    return Ref(
-        None if commit is None else CommitId.parse(commit),
+    if not isinstance(row, list) or len(row) not in _REF_COLUMNS:
+        raise FormatError("a ref that is neither [moved] nor [moved, commit, at, number, tree, map]")
+    moved = canonical.integer(row[0], what="moved", maximum=MAX_ENTRY_NUMBER)
+    if len(row) == 1:
+        return Ref(None, moved)
+    _, commit, at, number, tree, map_root = row
+    version = VersionRow(
+        CommitId.parse(commit),
         canonical.integer(at, what="at", maximum=MAX_ENTRY_NUMBER),
-        canonical.integer(moved, what="moved", maximum=MAX_ENTRY_NUMBER),
+        canonical.integer(number, what="number", maximum=MAX_ENTRY_NUMBER),
+        TreeId.parse(tree),
+        MapName.parse(map_root),
     )
+    return Ref(version, moved)
 
 
 def _models_value(models: Mapping[str, ModelRow] | None) -> canonical.Json:
@@ -253,7 +279,7 @@ def _models_value(models: Mapping[str, ModelRow] | None) -> canonical.Json:
 def _decode_models(value: canonical.Json) -> dict[str, ModelRow]:
     models: dict[str, ModelRow] = {}
     for name, row in canonical.mapping(value, what="models").items():
-        if not isinstance(row, list) or len(row) != 2 or row[0] not in ("live", "retired"):
+        if not isinstance(row, list) or len(row) != _MODEL_COLUMNS or row[0] not in ("live", "retired"):
             raise FormatError("a model that is not [live or retired, since]")
         since = canonical.integer(row[1], what="since", maximum=MAX_ENTRY_NUMBER)
         models[_log_name(name)] = ModelRow(since, retired=row[0] == "retired")
@@ -294,10 +320,6 @@ def _log_name(value: canonical.Json) -> str:
         raise FormatError(f"a log with a hostile name: {error}") from error
 
 
-def _hex16(value: canonical.Json, *, what: str) -> str:
-    if not isinstance(value, str) or len(value) != 32 or value.strip("0123456789abcdef"):
-        raise FormatError(f"{what} is not 32 lower-case hex digits")
-    return value
-
-
+_REF_COLUMNS = (1, 6)
+_MODEL_COLUMNS = 2
 _OPERATIONS = {operation.value: operation for operation in Operation}

@@ -13,6 +13,7 @@ import blake3
 from cas_registry.errors import FormatError
 
 ID_BYTES = 32
+ID_HEX_DIGITS = 64
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
 
 

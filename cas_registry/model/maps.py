@@ -19,6 +19,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 
 from cas_registry.errors import FormatError, LimitError
 from cas_registry.model.canonical import MAX_INTEGER, MAX_METADATA_BYTES
@@ -232,7 +233,7 @@ def _decode_files(table: memoryview, chunks: array[int], raw_sizes: list[int]) -
 
 def _decode_trees(table: memoryview) -> frozenset[bytes]:
     digests = [bytes(table[start : start + ID_BYTES]) for start in range(0, len(table), ID_BYTES)]
-    if any(left >= right for left, right in zip(digests, digests[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(digests)):
         raise FormatError("a map whose trees are not sorted and unique")
     return frozenset(digests)
 

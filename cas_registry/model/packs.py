@@ -23,6 +23,7 @@ from cas_registry.model.registry_format import MAX_PACK_BYTES
 MAGIC = b"CASPACK\x01"
 END_MAGIC = b"KCAPSAC\x01"
 NONCE_BYTES = 16
+_HEADROOM_BYTES = 1024 * 1024
 RECIPE_CHUNKS = 262_144  # chunk ids in one recipe part: 8 MiB
 _HEADER = struct.Struct("<8s16s8x")
 _CHUNK = struct.Struct("<32sIIIBBHI")  # id, offset, stored, raw, codec, element, reserved, base
@@ -53,18 +54,24 @@ class PackFooter:
 
 
 class PackBuilder:
-    """Collects stored chunks in memory until the pack is full. Not thread-safe."""
+    """Collects stored chunks in memory until the pack is full. Not thread-safe.
 
-    def __init__(self, nonce: bytes) -> None:
-        self._data = bytearray(_HEADER.pack(MAGIC, nonce))
+    The buffer is allocated once, with room for `pack_bytes` and some more: a buffer that grows would be copied again and again, and
+    one over 32 MiB goes back to the system when it is freed.
+    """
+
+    def __init__(self, nonce: bytes, *, pack_bytes: int = 0) -> None:
+        self._data = bytearray(pack_bytes + _HEADROOM_BYTES)
+        self._end = 0
         self._rows: list[bytes] = []
         self._recipes: list[Recipe] = []
         self._recipe_bytes = 0
+        self._append(_HEADER.pack(MAGIC, nonce))
 
     @property
     def size_bytes(self) -> int:
         """The size that `finish` will give."""
-        return len(self._data) + len(self._rows) * _CHUNK.size + self._recipe_bytes + TRAILER_BYTES
+        return self._end + len(self._rows) * _CHUNK.size + self._recipe_bytes + TRAILER_BYTES
 
     @property
     def is_empty(self) -> bool:
@@ -72,8 +79,8 @@ class PackBuilder:
 
     def add(self, chunk: bytes, stored: bytes | memoryview, *, raw_bytes: int, codec: Codec, element: int = 0) -> int:
         """Append one stored chunk; returns its offset."""
-        offset = len(self._data)
-        self._data += stored
+        offset = self._end
+        self._append(stored)
         self._rows.append(_CHUNK.pack(chunk, offset, len(stored), raw_bytes, codec, element, 0, NO_BASE))
         return offset
 
@@ -82,16 +89,25 @@ class PackBuilder:
         self._recipes.append(recipe)
         self._recipe_bytes += _RECIPE.size + len(recipe.chunks) * ID_BYTES
 
-    def finish(self) -> tuple[PackName, bytearray]:
+    def finish(self) -> tuple[PackName, memoryview]:
         """The pack's name and bytes. The builder is spent."""
         footer = bytearray().join(self._rows)
         for recipe in self._recipes:
             footer += _RECIPE.pack(recipe.file.digest, recipe.size_bytes, recipe.total, recipe.first, len(recipe.chunks))
             footer += b"".join(recipe.chunks)
-        trailer = _TRAILER.pack(blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC)
-        self._data += footer
-        self._data += trailer
-        return PackName.of(self._data), self._data
+        self._append(footer)
+        self._append(
+            _TRAILER.pack(blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC)
+        )
+        data = memoryview(self._data)[: self._end]
+        return PackName.of(data), data
+
+    def _append(self, data: bytes | bytearray | memoryview) -> None:
+        end = self._end + len(data)
+        if end > len(self._data):
+            self._data += bytes(end - len(self._data) + _HEADROOM_BYTES)
+        self._data[self._end : end] = data
+        self._end = end
 
 
 def footer_bytes(trailer: bytes, *, pack_bytes: int) -> int:

@@ -14,6 +14,7 @@ MAX_MIN_BYTES = 1024 * 1024
 MAX_PACK_BYTES = 128 * 1024 * 1024
 DEFAULT_CHUNK_BYTES = 64 * 1024
 DEFAULT_PACK_BYTES = 32 * 1024 * 1024
+_MIN_SIZES = (64, 256, 1024)  # what FastCDC accepts as min, avg and max
 _FIELDS = ("format", "registry", "created", "chunking", "pack_bytes", "encryption", "writers")
 
 
@@ -87,13 +88,11 @@ def decode_format(data: bytes) -> RegistryFormat:
         )
     if writers not in ("shared", "single"):
         raise FormatError("a format whose writers are neither shared nor single")
-    if not isinstance(registry, str) or len(registry) != 32 or registry.strip("0123456789abcdef"):
-        raise FormatError("a registry id is 32 lower-case hex digits")
     size = canonical.integer(pack_bytes, what="pack_bytes", maximum=MAX_PACK_BYTES)
     if size < MAX_CHUNK_BYTES:
         raise FormatError(f"pack_bytes is at least {MAX_CHUNK_BYTES:,}, so that a chunk fits into a pack")
     return RegistryFormat(
-        registry=registry,
+        registry=canonical.hex_digits(registry, what="registry"),
         created_ms=canonical.integer(created, what="created"),
         chunking=_decode_chunking(chunking),
         pack_bytes=size,
@@ -111,6 +110,6 @@ def _decode_chunking(value: canonical.Json) -> ChunkingParameters:
         canonical.integer(row[key], what=key, maximum=limit)
         for key, limit in (("min", MAX_MIN_BYTES), ("avg", MAX_AVG_BYTES), ("max", MAX_CHUNK_BYTES))
     )
-    if not 64 <= low <= avg <= high or avg < 256 or high < 1024:
-        raise FormatError("chunking sizes must satisfy 64 <= min <= avg <= max, avg >= 256, max >= 1024")
+    if not _MIN_SIZES[0] <= low <= avg <= high or avg < _MIN_SIZES[1] or high < _MIN_SIZES[2]:
+        raise FormatError(f"chunking sizes must satisfy min <= avg <= max, and be at least {_MIN_SIZES}")
     return ChunkingParameters(low, avg, high)

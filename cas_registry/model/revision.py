@@ -18,6 +18,7 @@ from cas_registry.model.names import check_model, check_path, check_ref
 MIN_HEX_DIGITS = 8
 MAX_REVISION_BYTES = 8192
 MAX_STEPS = 10**9
+MAX_STEP_DIGITS = 9
 
 _SHAPE = re.compile(
     r"(?:(?P<model>[^@:{}]+)@(?!\{))?(?P<name>[^@:~^{}]+)(?:@\{(?P<at>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9}|\^)*)(?::(?P<path>.*))?",
@@ -62,7 +63,7 @@ def parse_revision(text: str) -> Revision:
     path = path.strip("/") if path else None
     if path:
         check_path(path)
-    back, as_of = _parse_at(at, text)
+    back, as_of = _parse_at(at)
     return Revision(name, model, back, as_of, _count_steps(match["steps"]), path or None, text)
 
 
@@ -83,10 +84,10 @@ def parse_time(text: str, *, now_ms: int) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _parse_at(at: str | None, text: str) -> tuple[int, str | None]:
+def _parse_at(at: str | None) -> tuple[int, str | None]:
     if at is None:
         return 0, None
-    if at.isascii() and at.isdigit() and len(at) <= 9 and at != "":
+    if at.isascii() and at.isdigit() and len(at) <= MAX_STEP_DIGITS:
         return int(at), None
     parse_time(at, now_ms=0)
     return 0, at

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from cas_registry.errors import FormatError, HostileNameError, InvalidInputError
 from cas_registry.model import canonical
@@ -77,7 +78,7 @@ def decode_tree(data: bytes) -> Tree:
     """The tree in `data`, every rule checked. Raises FormatError."""
     (rows,) = canonical.fields(canonical.decode(data, kind="tree"), "entries", what="tree")
     entries = tuple(_decode_entry(row) for row in canonical.array(rows, what="entries", max_items=MAX_ENTRIES))
-    if any(left.name >= right.name for left, right in zip(entries, entries[1:], strict=False)):
+    if any(left.name >= right.name for left, right in pairwise(entries)):
         raise FormatError("a tree whose entries are not sorted and unique")
     if find_collision(entry.name for entry in entries):
         raise FormatError("a tree with two names that differ only in case or normal form")
@@ -87,7 +88,7 @@ def decode_tree(data: bytes) -> Tree:
 
 
 def _decode_entry(row: canonical.Json) -> TreeEntry:
-    if not isinstance(row, list) or len(row) != 4:
+    if not isinstance(row, list) or len(row) != _COLUMNS:
         raise FormatError("a tree entry that is not [name, mode, size, id]")
     name, mode, size_bytes, identity = row
     if not isinstance(name, str):
@@ -103,4 +104,5 @@ def _decode_entry(row: canonical.Json) -> TreeEntry:
     return TreeEntry(name, kind, size, TreeId.parse(identity) if kind is Mode.FOLDER else FileId.parse(identity))
 
 
+_COLUMNS = 4
 _MODES = {mode.value: mode for mode in Mode}

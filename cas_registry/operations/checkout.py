@@ -11,7 +11,7 @@ from pathlib import Path
 
 import blake3
 
-from cas_registry.errors import LocalEditsError
+from cas_registry.errors import IntegrityError, LocalEditsError
 from cas_registry.model.ids import FileId, TreeId
 from cas_registry.model.tree import Mode, TreeEntry
 from cas_registry.operations.progress import Progress
@@ -40,11 +40,24 @@ class CheckoutReport:
 
 @dataclass(slots=True)
 class _Plan:
+    """What to do, in the order in which it is done: `clear` and `clear_folders` are of `remove`, and stand where others will."""
+
     write: list[VersionFile] = field(default_factory=list)
     remove: list[str] = field(default_factory=list)
     chmod: list[VersionFile] = field(default_factory=list)
+    clear: set[str] = field(default_factory=set)
+    clear_folders: set[str] = field(default_factory=set)
     edits: list[str] = field(default_factory=list)
+    obstacles: set[str] = field(default_factory=set)
     unchanged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """A version that the folder is known to have held."""
+
+    files: Mapping[str, TreeEntry]
+    folders: frozenset[str]
 
 
 def checkout_version(
@@ -58,38 +71,34 @@ def checkout_version(
     stat_cache: StatCache,
     clock_ns: Callable[[], int],
     progress: Progress,
-    announce: Callable[[], None] = lambda: None,
+    announce: Callable[[TargetFolder], None] = lambda _: None,
+    conclude: Callable[[TargetFolder], None] = lambda _: None,
     executor: Executor | None = None,
 ) -> CheckoutReport:
     """Make the folder hold the version (or the part that `patterns` select).
 
     `base_trees` are the versions that the folder is known to have held: files equal to theirs are not local edits, and those that
-    the new version lacks are removed. `announce` is called when the first change is about to be made. LocalEditsError lists
-    files that hold something else, unless `force`; nothing was changed then.
+    the new version lacks are removed. `announce` is called when the first change is about to be made, `conclude` after the last.
+    LocalEditsError lists files that hold something else, unless `force`, and whatever else stands where files or folders have to
+    be; nothing was changed then.
     """
     files, folders = list_files(stores.objects, version.tree)
     chosen = select(files, patterns)
-    bases = [{file.path: file.entry for file in list_files(stores.objects, tree)[0]} for tree in base_trees]
+    bases = [base for tree in base_trees if (base := _read_base(stores, tree))]
     with TargetFolder(target) as folder, worker_pool(executor) as pool:
-        plan = _plan(folder, target, chosen, bases, patterns, stat_cache, clock_ns)
-        if plan.edits and not force:
-            shown = ", ".join(plan.edits[:_LISTED]) + (
-                f" and {len(plan.edits) - _LISTED} more" if len(plan.edits) > _LISTED else ""
-            )
-            raise LocalEditsError(
-                f"{target} holds files that are not of any version checked out there: {shown}. Commit or move them, or overwrite "
-                "them with --force",
-                paths=plan.edits,
-            )
+        plan = _plan(folder, target, chosen, [] if patterns else folders, bases, patterns, stat_cache, clock_ns)
+        _refuse(plan, target, force=force)
         if plan.write or plan.remove or plan.chmod:
-            announce()
+            announce(folder)
+        _clear(folder, plan)
         fetched = _write_files(stores, version, folder, target, plan.write, stat_cache, clock_ns, progress, pool)
         for file in plan.chmod:
             folder.set_executable(file.path, executable=file.entry.mode is Mode.EXECUTABLE)
-        _remove_files(folder, plan.remove, keep=set(folders))
+        for path in sorted(set(plan.remove) - plan.clear):
+            folder.remove(path)
         if not patterns:
-            for path in folders:
-                folder.make_folder(path)
+            _arrange_folders(folder, folders, bases)
+        conclude(folder)
     stat_cache.save()
     return CheckoutReport(
         version, target, tuple(file.path for file in plan.write), tuple(plan.remove), plan.unchanged, fetched,
@@ -97,56 +106,137 @@ def checkout_version(
     )  # fmt: skip
 
 
+def _read_base(stores: Stores, tree: TreeId) -> _Base | None:
+    """A version that the folder held; None where the registry has lost it: its files then count as local edits."""
+    try:
+        files, folders = list_files(stores.objects, tree)
+    except IntegrityError:
+        return None
+    return _Base({file.path: file.entry for file in files}, frozenset(folders))
+
+
 def _plan(
-    folder: TargetFolder, target: Path, chosen: Sequence[VersionFile], bases: Sequence[Mapping[str, TreeEntry]],
+    folder: TargetFolder, target: Path, chosen: Sequence[VersionFile], folders: Sequence[str], bases: Sequence[_Base],
     patterns: Sequence[str], stat_cache: StatCache, clock_ns: Callable[[], int],
 ) -> _Plan:  # fmt: skip
     plan = _Plan()
-    wanted = {file.path for file in chosen}
-    for file in chosen:
-        found = folder.look(file.path)
-        if found is None:
-            plan.write.append(file)
-            continue
-        identity = _identify(folder, target, file.path, found, stat_cache, clock_ns)
-        if identity == file.entry.id:
-            plan.unchanged += 1
-            if found.executable != (file.entry.mode is Mode.EXECUTABLE):
-                plan.chmod.append(file)
-            continue
-        if not _is_of(bases, file.path, identity):
-            plan.edits.append(file.path)
-        plan.write.append(file)
+
+    def identify(found: OnDisk) -> FileId | None:
+        return _identify(folder, target, found, stat_cache, clock_ns)
+
     if not patterns:
-        for path in sorted({path for base in bases for path in base} - wanted):
-            found = folder.look(path)
-            if found is None:
-                continue
-            if not _is_of(bases, path, _identify(folder, target, path, found, stat_cache, clock_ns)):
-                plan.edits.append(path)
-            plan.remove.append(path)
+        obsolete = {path for base in bases for path in base.files} - {file.path for file in chosen}
+        _plan_removals(plan, folder, sorted(obsolete), bases, identify)
+    for file in chosen:
+        _plan_file(plan, folder, file, bases, identify)
+    for path in folders:
+        found = folder.look(path)
+        if found is not None and not found.is_folder:
+            _make_room(plan, folder, found)
     return plan
 
 
-def _is_of(bases: Sequence[Mapping[str, TreeEntry]], path: str, identity: FileId | None) -> bool:
-    return identity is not None and any(path in base and base[path].id == identity for base in bases)
+def _plan_removals(
+    plan: _Plan, folder: TargetFolder, paths: Sequence[str], bases: Sequence[_Base], identify: Callable[[OnDisk], FileId | None]
+) -> None:
+    for path in paths:
+        found = folder.look(path)
+        if found is None or found.path != path or found.is_folder:
+            continue
+        if not _is_of(bases, path, identify(found)):
+            plan.edits.append(path)
+        plan.remove.append(path)
+
+
+def _plan_file(
+    plan: _Plan, folder: TargetFolder, file: VersionFile, bases: Sequence[_Base], identify: Callable[[OnDisk], FileId | None]
+) -> None:
+    found = folder.look(file.path)
+    if found is None:
+        plan.write.append(file)
+        return
+    if found.path != file.path or found.is_folder:
+        _make_room(plan, folder, found)
+        plan.write.append(file)
+        return
+    identity = identify(found)
+    if identity == file.entry.id:
+        plan.unchanged += 1
+        if found.executable != (file.entry.mode is Mode.EXECUTABLE):
+            (plan.chmod if found.links == 1 else plan.write).append(file)  # permissions belong to all names of a file
+        return
+    if not _is_of(bases, file.path, identity):
+        plan.edits.append(file.path)
+    plan.write.append(file)
+
+
+def _make_room(plan: _Plan, folder: TargetFolder, found: OnDisk) -> None:
+    """What is at `found` has to go before something else can be there: allowed where all of it is removed anyway."""
+    removed = set(plan.remove)
+    inside = list(folder.walk(found.path)) if found.is_folder else []
+    things = {item.path for item in (*inside, found) if not item.is_folder}
+    plan.obstacles |= things - removed
+    plan.clear |= things & removed
+    plan.clear_folders.update(item.path for item in (*inside, found) if item.is_folder)
+
+
+def _refuse(plan: _Plan, target: Path, *, force: bool) -> None:
+    if plan.edits and not force:
+        raise LocalEditsError(
+            f"{target} holds files that are not of any version checked out there: {_shown(plan.edits)}. Commit or move them, or "
+            "overwrite them with --force",
+            paths=plan.edits,
+        )
+    if plan.obstacles:
+        raise LocalEditsError(
+            f"{target} holds a link or a file where a folder is needed, or files where a file is: {_shown(sorted(plan.obstacles))}. "
+            "Nothing is written through a link or in place of a folder; move or remove them first",
+            paths=sorted(plan.obstacles),
+        )
+
+
+def _shown(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_LISTED]) + (f" and {len(paths) - _LISTED} more" if len(paths) > _LISTED else "")
+
+
+def _clear(folder: TargetFolder, plan: _Plan) -> None:
+    for path in sorted(plan.clear):
+        folder.remove(path)
+    for path in sorted(plan.clear_folders, key=_depth, reverse=True):
+        folder.remove_folder(path)
+
+
+def _arrange_folders(folder: TargetFolder, folders: Sequence[str], bases: Sequence[_Base]) -> None:
+    """Remove the folders of earlier versions that are empty now, make those of this one."""
+    for path in sorted({path for base in bases for path in base.folders} - set(folders), key=_depth, reverse=True):
+        folder.remove_folder(path)
+    for path in folders:
+        folder.make_folder(path)
+
+
+def _depth(path: str) -> int:
+    return path.count("/")
+
+
+def _is_of(bases: Sequence[_Base], path: str, identity: FileId | None) -> bool:
+    return identity is not None and any(path in base.files and base.files[path].id == identity for base in bases)
 
 
 def _identify(
-    folder: TargetFolder, target: Path, path: str, found: OnDisk, stat_cache: StatCache, clock_ns: Callable[[], int]
+    folder: TargetFolder, target: Path, found: OnDisk, stat_cache: StatCache, clock_ns: Callable[[], int]
 ) -> FileId | None:
     """The id of a plain file on disk; None for a link, folder or device."""
     if not found.is_file:
         return None
-    known = stat_cache.get(target / path, found.stat)
+    known = stat_cache.get(target / found.path, found.stat)
     if known is not None:
         return known
     read_at_ns = clock_ns()
     hasher = blake3.blake3()
-    for data in folder.read(path, buffer_bytes=READ_BUFFER_BYTES):
+    for data in folder.read(found.path, buffer_bytes=READ_BUFFER_BYTES):
         hasher.update(data)
     identity = FileId(hasher.digest())
-    stat_cache.put(target / path, found.stat, identity, read_at_ns=read_at_ns)
+    stat_cache.put(target / found.path, found.stat, identity, read_at_ns=read_at_ns)
     return identity
 
 
@@ -180,13 +270,3 @@ def _verified(file: VersionFile, chunks: Iterator[bytes], count: int) -> Iterato
         yield data
     assert isinstance(file.entry.id, FileId)  # noqa: S101 - folders are not among the files
     verify_whole(file.entry.id, file.path, hasher.digest())
-
-
-def _remove_files(folder: TargetFolder, paths: Sequence[str], *, keep: set[str]) -> None:
-    parents: set[str] = set()
-    for path in paths:
-        folder.remove(path)
-        parts = path.split("/")[:-1]
-        parents.update("/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-    for parent in sorted(parents - keep, key=lambda path: path.count("/"), reverse=True):
-        folder.remove_folder(parent)

@@ -9,11 +9,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cas_registry.errors import BackendError, ConflictError, InvalidInputError
+from cas_registry.errors import ConflictError, InvalidInputError, RegistryError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
-from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable
-from cas_registry.model.ids import CommitId, FileId, MapName
+from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, VersionRow
+from cas_registry.model.ids import CommitId, FileId, MapName, TreeId
 from cas_registry.model.maps import Reference
 from cas_registry.model.names import check_ref
 from cas_registry.operations.placing import Known, place_files, write_hints, write_maps
@@ -65,6 +65,7 @@ class CommitReport:
     number: int
     created: bool
     parent: CommitId | None
+    tree: TreeId
     files: int
     raw_bytes: int
     new_bytes: int
@@ -118,7 +119,7 @@ def commit_files(
         _check_expected(request, parent.commit if parent else None)
         if _is_nothing_new(request, parent, built):
             assert parent is not None  # noqa: S101 - nothing is new only against something
-            return _report_nothing_new(stores, request, parent, snapshot, files_read)
+            return _report_nothing_new(request, parent, snapshot, files_read)
         if parent is None and not snapshot.files and not request.allow_empty:
             raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
         written = _write(stores, request, snapshot, ids, built, parent, files_read, pool, progress)
@@ -181,21 +182,23 @@ def _publish(
             inputs=tuple(request.inputs),
         )
         identity = stores.objects.write_commit(commit)
-        stores.objects.flush()
-        table = table.with_ref(RefKind.BRANCH, request.branch, Ref(identity, number, number))
+        versions = recorded.entry.versions + 1 if recorded else 1
+        ref = Ref(VersionRow(identity, number, versions, written.built.root, written.root), number)
+        table = table.with_ref(RefKind.BRANCH, request.branch, ref)
         for tag in request.tags:
-            table = table.with_ref(RefKind.TAG, tag, Ref(identity, number, number))
+            table = table.with_ref(RefKind.TAG, tag, ref)
         why = request.message.partition("\n")[0]
         entry = refs.next_entry(
             recorded, table, registry=stores.format.registry, time_ms=request.time_ms, who=request.author, why=why
         )
         entry = replace(
-            entry, commit=identity, tree=written.built.root, map=written.root, versions=entry.versions + 1, stats=written.stats
+            entry, commit=identity, tree=written.built.root, map=written.root, versions=versions, stats=written.stats
         )
+        stores.objects.flush()
         if refs.log.append(entry):
             refs.log.write_hint(number)
             _write_hints(stores, written)
-            return _report(request, written, identity, entry.versions, parent=parent.commit if parent else None, created=True)
+            return _report(request, written, identity, versions, parent=parent.commit if parent else None, created=True)
         head = refs.head()
 
 
@@ -204,9 +207,7 @@ def _branch_version(refs: ModelRefs, head: tuple[Recorded, RefTable] | None, bra
     if head is None:
         return None
     ref = head[1].branches.get(branch)
-    if ref is None or ref.commit is None:
-        return None
-    return refs.version(ref.commit, ref.at, head=head[0])
+    return refs.version(ref.version) if ref and ref.version else None
 
 
 def _check_names(request: CommitRequest, table: RefTable) -> None:
@@ -235,9 +236,7 @@ def _is_nothing_new(request: CommitRequest, parent: Version | None, built: Built
     return parent is not None and parent.tree == built.root and not request.allow_empty
 
 
-def _report_nothing_new(
-    stores: Stores, request: CommitRequest, parent: Version, snapshot: Snapshot, files_read: int
-) -> CommitReport:
+def _report_nothing_new(request: CommitRequest, parent: Version, snapshot: Snapshot, files_read: int) -> CommitReport:
     stats = CommitStats(len(snapshot.files), snapshot.size_bytes, 0, 0)
     unwritten = _Written(BuiltTrees(parent.tree, {}, {}), parent.map, stats, {}, 0, files_read)
     return _report(request, unwritten, parent.commit, parent.number, parent=None, created=False)
@@ -253,6 +252,7 @@ def _report(
         number=number,
         created=created,
         parent=parent,
+        tree=written.built.root,
         files=written.stats.files,
         raw_bytes=written.stats.raw_bytes,
         new_bytes=written.stats.new_bytes,
@@ -266,5 +266,5 @@ def _report(
 def _write_hints(stores: Stores, written: _Written) -> None:
     try:
         write_hints(stores, written.hints)
-    except BackendError:
+    except RegistryError:
         return  # the commit is acknowledged; a missing hint costs a duplicate some day

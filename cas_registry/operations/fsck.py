@@ -105,10 +105,17 @@ class _Check:
                 versions[entry.commit] = _Introduced(label, entry.commit, entry.tree, entry.map)
         for number, entry in entries.items():
             table = self._table(model, number, entry)
-            for ref in (ref for kind in RefKind for ref in table.of(kind).values()) if table else ():
-                if ref.commit and ref.at not in entries and ref.commit not in versions:
-                    problem = "missing or damaged: who made this version and where its files lie is lost"
-                    self.findings.add(Severity.LOST, entry_key(model, ref.at), problem, [f"{model}@{ref.commit.short}"])
+            for row in (ref.version for kind in RefKind for ref in table.of(kind).values()) if table else ():
+                if row is None:
+                    continue
+                label = f"{model}@{row.commit.short}"
+                known = versions.setdefault(row.commit, _Introduced(label, row.commit, row.tree, row.map))
+                if row.at not in entries:
+                    problem = "missing or damaged: who made this version, and why, is lost"
+                    self.findings.add(Severity.LOST, entry_key(model, row.at), problem, [label])
+                if (known.tree, known.map) != (row.tree, row.map):
+                    problem = "a branch or tag gives a version another tree or map than the entry that introduced it"
+                    self.findings.add(Severity.LOST, entry_key(model, number), problem, [label])
         return list(versions.values())
 
     def version(self, version: _Introduced) -> VersionData | None:

@@ -30,14 +30,16 @@ class LogRecord:
     tags: tuple[str, ...] = ()
 
 
-def walk_history(stores: Stores, version: Version) -> Iterator[LogRecord]:
-    """A version and its ancestors, each once, every commit before its parents."""
-    found = stores.refs(version.model).head()
+def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[LogRecord]:
+    """One or several versions and their ancestors, each once, every commit before its parents. Names are those of the first's model."""
+    found = stores.refs(first.model).head()
     table = found[1] if found else None
     names = {kind: _by_commit({name: ref.commit for name, ref in table.of(kind).items()} if table else {}) for kind in RefKind}
     known = _Known(stores)
-    waiting = [(-version.at, version.commit.digest, version.log)]
-    seen = {version.commit}
+    starts = {version.commit: version for version in (first, *more)}
+    waiting = [(-version.at, version.commit.digest, version.log) for version in starts.values()]
+    heapq.heapify(waiting)
+    seen = set(starts)
     while waiting:
         negative_at, digest, log = heapq.heappop(waiting)
         identity = CommitId(digest)

@@ -1,10 +1,10 @@
 """Moving branches and tags: one log entry each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cas_registry.errors import ConflictError, NotFoundError
-from cas_registry.model.entry import Ref, RefKind, RefTable
+from cas_registry.model.entry import Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_ref
 from cas_registry.store.log import Recorded
@@ -41,7 +41,7 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
     """Point a branch or tag at a version. ConflictError if the name is taken by the other kind, or exists and may not move."""
     check_ref(request.name)
 
-    def change(table: RefTable, number: int) -> RefTable | None:
+    def change(head: Recorded, table: RefTable) -> RefTable | None:
         other = RefKind.TAG if request.kind is RefKind.BRANCH else RefKind.BRANCH
         taken = table.of(other).get(request.name)
         if taken and taken.commit:
@@ -51,28 +51,40 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
             return None
         if current and current.commit and not may_move:
             raise ConflictError(f"{request.kind.value} {request.name!r} of model {request.model!r} exists; delete it first")
-        at = version.at if version.log == request.model else number
-        return table.with_ref(request.kind, request.name, Ref(version.commit, at, number))
+        return table.with_ref(request.kind, request.name, Ref(_row(head, table, version), head.n + 1))
 
-    return _move(stores, request, change, version.commit)
+    return _move(stores, request, change, version)
 
 
 def delete_ref(stores: Stores, request: MoveRequest) -> MoveReport:
     """Delete a branch or tag; its history stays readable. NotFoundError if there is none."""
 
-    def change(table: RefTable, number: int) -> RefTable:
+    def change(head: Recorded, table: RefTable) -> RefTable:
         current = table.of(request.kind).get(request.name)
         if current is None or current.commit is None:
             raise NotFoundError(f"model {request.model!r} has no {request.kind.value} {request.name!r}", ref=request.name)
-        return table.with_ref(request.kind, request.name, Ref(None, current.at, number))
+        return table.with_ref(request.kind, request.name, Ref(None, head.n + 1))
 
     return _move(stores, request, change, None)
 
 
+def _row(head: Recorded, table: RefTable, version: Version) -> VersionRow:
+    """The row of a version; another model's is introduced to this one by the entry to come, unless a ref stands at it already."""
+    if version.log == head.entry.log:
+        return version.row
+    rows = (ref.version for kind in RefKind for ref in table.of(kind).values())
+    introduced = next((row for row in rows if row and row.commit == version.commit), None)
+    return introduced or replace(version.row, at=head.n + 1, number=head.entry.versions + 1)
+
+
 def _move(
-    stores: Stores, request: MoveRequest, change: Callable[[RefTable, int], RefTable | None], target: CommitId | None
+    stores: Stores,
+    request: MoveRequest,
+    change: Callable[[Recorded, RefTable], RefTable | None],
+    version: Version | None,
 ) -> MoveReport:
     refs = stores.refs(request.model)
+    target = version.commit if version else None
     while True:
         found = refs.head()
         if found is None:
@@ -81,7 +93,7 @@ def _move(
         current = table.of(request.kind).get(request.name)
         previous = current.commit if current else None
         _check_expected(request, previous)
-        changed = change(table, head.n + 1)
+        changed = change(head, table)
         if changed is None:
             return MoveReport(request.model, request.kind, request.name, target, previous, moved=False)
         if _append(stores, request, head, changed):
@@ -93,6 +105,9 @@ def _append(stores: Stores, request: MoveRequest, head: Recorded, table: RefTabl
     entry = refs.next_entry(
         head, table, registry=stores.format.registry, time_ms=request.time_ms, who=request.who, why=request.why
     )
+    row = table.of(request.kind)[request.name].version
+    if row is not None and row.at == entry.n:  # from now on a version of this model too
+        entry = replace(entry, commit=row.commit, tree=row.tree, map=row.map, versions=row.number)
     stores.objects.flush()
     if refs.log.append(entry) is None:
         return False

@@ -101,7 +101,7 @@ class PackWriter:
         self._pack_bytes = pack_bytes
         self._known = known
         self._fresh: dict[bytes, Pending] = {}
-        self._builder = PackBuilder(os.urandom(16))
+        self._builder = PackBuilder(os.urandom(16), pack_bytes=pack_bytes)
         self._slot = PackSlot()
         self._uploads: deque[tuple[PackSlot, Future[PackInfo]]] = deque()
         self.packs: list[PackInfo] = []
@@ -157,7 +157,7 @@ class PackWriter:
         self._settle(PACKS_IN_FLIGHT - 1)
         name, data = self._builder.finish()
         self._uploads.append((self._slot, self._executor.submit(self._objects.write_pack, name, data)))
-        self._builder = PackBuilder(os.urandom(16))
+        self._builder = PackBuilder(os.urandom(16), pack_bytes=self._pack_bytes)
         self._slot = PackSlot()
 
     def _settle(self, in_flight: int) -> None:

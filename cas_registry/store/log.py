@@ -69,9 +69,9 @@ class Log:
         found = self._read_raw(numbers)
         return [self._decode(number, self._present(number, data)) for number, data in zip(numbers, found, strict=True)]
 
-    def read_after(self, number: int) -> list[Recorded]:
-        """Up to 32 entries that follow entry `number`; fewer at the end of the log."""
-        numbers = range(number + 1, number + 1 + BATCH)
+    def read_after(self, number: int, count: int) -> list[Recorded]:
+        """Up to `count` entries that follow entry `number`; fewer at the end of the log."""
+        numbers = range(number + 1, number + 1 + count)
         recorded: list[Recorded] = []
         for following, data in zip(numbers, self._read_raw(numbers), strict=True):
             if data is None:
@@ -82,41 +82,48 @@ class Log:
     def append(self, entry: Entry) -> Recorded | None:
         """Create the entry. None when another writer took its number; then read the head and decide anew.
 
-        A lost answer is settled by reading back and comparing; OutcomeUnknownError where the store stays silent.
+        A lost answer is settled by reading back and comparing. OutcomeUnknownError where the store stays silent, does not let one
+        read back, or fails to make the entry durable: that is never tried again, for the second try would say nothing of the first.
         """
         key = entry_key(self.name, entry.n)
         data = encode_entry(entry)
+        if not self._create(key, data, entry.n):
+            return None
+        try:
+            self._backend.flush()
+        except RegistryError as error:
+            raise OutcomeUnknownError(
+                f"{key} is written, but may not survive a power loss ({error.message}). Read the log before trying again",
+                key=key,
+            ) from error
+        return self._decode(entry.n, data)
+
+    def _create(self, key: str, data: bytes, number: int) -> bool:
+        """Whether the entry stands under its number; False where another does."""
         deadline = time.monotonic() + APPEND_DEADLINE_S
         wait_s = 0.1
         while True:
             failure: RegistryError
             try:
                 self._backend.create(key, data)
-                self._backend.flush()
-                break
-            except AlreadyExistsError as error:
+            except (AlreadyExistsError, BackendError) as error:
                 failure = error
-            except BackendError as error:
-                failure = error
+            else:
+                return True
             try:
-                landed = self._read_raw([entry.n])[0]
-            except BackendError:
-                landed = None
-            if landed is not None:
-                if landed != data:
-                    return None
-                self._backend.flush()
-                break
-            if isinstance(failure, BackendError) and not failure.transient:
-                raise failure
-            if time.monotonic() > deadline:
-                raise OutcomeUnknownError(
-                    f"the store stopped answering while {key} was written; it may have landed. Read the log before trying again",
-                    key=key,
-                ) from failure
+                landed = self._read_raw([number])[0]
+            except RegistryError as error:
+                if not isinstance(error, BackendError) or not error.transient or time.monotonic() > deadline:
+                    raise _unknown(key) from error
+            else:
+                if landed is not None:
+                    return landed == data
+                if isinstance(failure, BackendError) and not failure.transient:
+                    raise failure
+                if time.monotonic() > deadline:
+                    raise _unknown(key) from failure
             self._sleep(random.uniform(0, wait_s))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, 5.0)
-        return self._decode(entry.n, data)
 
     def write_hint(self, number: int) -> None:
         """Note the last number for the next reader. Failing is fine."""
@@ -171,3 +178,9 @@ class Log:
                 f"{key} in {self._backend.url} is entry {entry.n} of log {entry.log!r}: it was put in another's place", key=key
             )
         return Recorded(identity, entry)
+
+
+def _unknown(key: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"the store stopped answering while {key} was written; it may have landed. Read the log before trying again", key=key
+    )

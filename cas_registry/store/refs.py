@@ -1,5 +1,6 @@
 """Names to commits: the branches and tags of one model, from its log."""
 
+import difflib
 import secrets
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -7,15 +8,15 @@ from typing import Protocol
 from cas_registry.errors import InvalidInputError, NotFoundError, UnsupportedFormatError
 from cas_registry.model.entry import (
     MAX_INLINE_TABLE_BYTES,
-    CommitStats,
     Entry,
     Operation,
     Ref,
     RefKind,
     RefTable,
+    VersionRow,
     encode_ref_table,
 )
-from cas_registry.model.ids import CommitId, MapName, RefTableId, TreeId
+from cas_registry.model.ids import ID_HEX_DIGITS, CommitId, MapName, RefTableId, TreeId
 from cas_registry.model.revision import Revision, parse_time
 from cas_registry.store.log import BATCH, Log, Recorded
 from cas_registry.store.objects import ObjectStore
@@ -23,7 +24,10 @@ from cas_registry.store.objects import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A commit found: the entry `at` of model `log` introduced it as the log's `number`-th version, with its tree and map."""
+    """A commit found: the entry `at` of model `log` introduced it as the log's `number`-th version, with its tree and map.
+
+    `log` is the model's own name, but for the earlier versions of a model that was forked from another.
+    """
 
     model: str
     log: str
@@ -32,7 +36,11 @@ class Version:
     number: int
     tree: TreeId
     map: MapName
-    stats: CommitStats | None
+
+    @property
+    def row(self) -> VersionRow:
+        """The version as a ref table holds it."""
+        return VersionRow(self.commit, self.at, self.number, self.tree, self.map)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +107,30 @@ class ModelRefs:
             versions=head.entry.versions if head else 0,
         )
 
-    def version(self, commit: CommitId, at: int, *, log: str | None = None, head: Recorded | None = None) -> Version:
-        """The version that entry `at` introduced."""
-        recorded = head if head is not None and head.n == at else self._logs.log(log or self.model).read(at)
-        entry = recorded.entry
-        if entry.commit != commit or entry.tree is None or entry.map is None:
-            raise NotFoundError(f"entry {at} of {entry.log} does not introduce commit {commit.short}", commit=commit.hex)
-        return Version(self.model, entry.log, commit, at, entry.versions, entry.tree, entry.map, entry.stats)
+    def version(self, row: VersionRow) -> Version:
+        """A row of this model's ref table as a version."""
+        return Version(self.model, self.model, row.commit, row.at, row.number, row.tree, row.map)
 
     def resolve(self, revision: Revision, *, now_ms: int) -> Version:
         """The version that a revision names. NotFoundError says what was looked for and what there is."""
         found = self.head()
         if found is None:
             raise NotFoundError(f"model {self.model!r} has no versions yet; make one with reg commit", model=self.model)
-        head, table = found
+        _, table = found
         live = table.find(revision.name)
         if live is None:
             if revision.back or revision.as_of is not None:
                 raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
-            version = self._by_id(revision, head, table)
+            version = self._by_id(revision, table)
             return self._ancestor(version.commit, revision) if revision.steps else version
         ref = self._earlier(live[0], revision, live[1], now_ms=now_ms)
-        if ref.commit is None:
+        if ref.version is None:
             raise NotFoundError(
                 f"{revision.text}: {live[0].value} {revision.name!r} was deleted at that point", revision=revision.text
             )
         if revision.steps:
-            return self._ancestor(ref.commit, revision)
-        return self.version(ref.commit, ref.at, head=head)
+            return self._ancestor(ref.version.commit, revision)
+        return self.version(ref.version)
 
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a ref, newest first: one GET a move. NotFoundError if it never existed."""
@@ -151,14 +155,15 @@ class ModelRefs:
         """The version of a commit: its entry is the first one after the commit's position that names it."""
         commit = self._objects.read_commit(commit_id)
         log = self._logs.log(commit.log)
-        position = commit.position
-        while batch := log.read_after(position):
+        position, count = commit.position, 2
+        while batch := log.read_after(position, count):
             for recorded in batch:
-                if recorded.entry.commit == commit_id:
-                    return self.version(commit_id, recorded.n, log=commit.log, head=recorded)
-            if len(batch) < BATCH:
+                entry = recorded.entry
+                if entry.commit == commit_id and entry.tree and entry.map:
+                    return Version(self.model, commit.log, commit_id, entry.n, entry.versions, entry.tree, entry.map)
+            if len(batch) < count:
                 break
-            position = batch[-1].n
+            position, count = batch[-1].n, min(count * 4, BATCH)
         raise NotFoundError(
             f"commit {commit_id.short} was never acknowledged in the log of {commit.log!r}", commit=commit_id.hex
         )
@@ -185,16 +190,17 @@ class ModelRefs:
             ref = earlier
         return ref
 
-    def _by_id(self, revision: Revision, head: Recorded, table: RefTable) -> Version:
+    def _by_id(self, revision: Revision, table: RefTable) -> Version:
         if not revision.may_be_id:
             raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
-        known = {ref.commit: ref.at for kind in RefKind for ref in table.of(kind).values() if ref.commit}
-        matches = [commit for commit in known if commit.hex.startswith(revision.name)]
-        if len(matches) == 1 and len(revision.name) == 64:  # noqa: PLR2004 - a whole id
-            return self.version(matches[0], known[matches[0]], head=head)
-        candidates = (
-            [CommitId.parse(revision.name)] if len(revision.name) == 64 else self._objects.find_commits(revision.name)  # noqa: PLR2004
-        )
+        known = {row.commit: row for kind in RefKind for ref in table.of(kind).values() if (row := ref.version)}
+        if len(revision.name) == ID_HEX_DIGITS:
+            whole = CommitId.parse(revision.name)
+            if whole in known:
+                return self.version(known[whole])
+            candidates = [whole]
+        else:
+            candidates = self._objects.find_commits(revision.name)
         versions: list[Version] = []
         for candidate in candidates:
             try:
@@ -227,4 +233,6 @@ class ModelRefs:
     def _unknown(self, name: str, table: RefTable) -> str:
         there = [ref_name for kind in (RefKind.TAG, RefKind.BRANCH) for ref_name, ref in table.of(kind).items() if ref.commit]
         shown = ", ".join(sorted(there)[:8]) + (", …" if len(there) > 8 else "")  # noqa: PLR2004 - a line's worth
-        return f"model {self.model!r} has no tag, branch or commit {name!r}; there are: {shown}"
+        near = difflib.get_close_matches(name, there, n=1)
+        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+        return f"model {self.model!r} has no tag, branch or commit {name!r}; {hint}: {shown}"

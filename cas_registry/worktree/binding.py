@@ -5,16 +5,17 @@
 
 import json
 import re
-import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cas_registry.errors import AccessError, InvalidInputError
+from cas_registry.errors import AccessError, FormatError, InvalidInputError
+from cas_registry.model.ids import TreeId
+from cas_registry.worktree.target import PRIVATE_FOLDER as FOLDER
+from cas_registry.worktree.target import TargetFolder
 
-FOLDER = ".reg"
 CONFIG = "config.toml"
 STATE = "state.json"
 _SECRET_OPTION = re.compile(r"(?i)secret|token|password|passwd|credential|^key$|access_key|account_key|sas")
@@ -31,14 +32,14 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """What a folder last held: `tree` of `commit`; `pending` is the tree of a checkout that did not finish."""
+    """What a folder last held: `tree` of `commit`; `pending` are the trees of checkouts since then that did not finish."""
 
     registry: str
     model: str
     folder: str
     commit: str
-    tree: str
-    pending: str | None = None
+    tree: TreeId
+    pending: tuple[TreeId, ...] = ()
     branch: str | None = None
 
 
@@ -67,42 +68,46 @@ def read_binding(folder: Path) -> Binding:
 def write_binding(folder: Path, binding: Binding) -> Path:
     """Write `.reg/config.toml`. InvalidInputError for a storage option that looks like a secret: those stay out of files."""
     lines = ["# Which registry and model this folder works with. Credentials belong into the environment or a profile.\n"]
-    lines.append(f"registry = {json.dumps(binding.registry)}\n")
+    lines.append(f"registry = {_toml(binding.registry)}\n")
     if binding.model:
-        lines.append(f"model = {json.dumps(binding.model)}\n")
+        lines.append(f"model = {_toml(binding.model)}\n")
     if binding.storage_options:
         lines.append("\n[storage_options]\n")
     for name, value in sorted(binding.storage_options.items()):
-        if _SECRET_OPTION.search(name):
+        if is_secret(name):
             raise InvalidInputError(f"storage option {name!r} looks like a secret; give it by the environment or a profile")
         if not isinstance(value, str | bool | int):
             raise InvalidInputError(f"storage option {name!r} must be text, a number or a boolean to be kept in {CONFIG}")
-        lines.append(f"{json.dumps(name)} = {json.dumps(value)}\n")
-    return _write(folder / FOLDER / CONFIG, "".join(lines))
+        lines.append(f"{_toml(name)} = {_toml(value)}\n")
+    with TargetFolder(folder) as target:
+        target.write_private(CONFIG, "".join(lines).encode("utf-8"))
+    return folder / FOLDER / CONFIG
+
+
+def is_secret(name: str) -> bool:
+    """Whether a storage option of that name looks like a credential."""
+    return _SECRET_OPTION.search(name) is not None
 
 
 def read_state(folder: Path) -> FolderState | None:
     """What the folder last held, or None where that is not known."""
     try:
         value = json.loads((folder / FOLDER / STATE).read_text(encoding="utf-8"))
-        return FolderState(**value)
-    except (OSError, ValueError, TypeError, RecursionError):
+        tree, pending = TreeId.parse(value.pop("tree")), tuple(TreeId.parse(item) for item in value.pop("pending"))
+        state = FolderState(**value, tree=tree, pending=pending)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, FormatError):
         return None
+    texts = (state.registry, state.model, state.folder, state.commit, state.branch or "")
+    return state if all(isinstance(text, str) for text in texts) else None
 
 
-def write_state(folder: Path, state: FolderState) -> None:
+def write_state(folder: TargetFolder, state: FolderState) -> None:
     """Remember what the folder holds."""
     fields = {name: getattr(state, name) for name in FolderState.__slots__}
-    _write(folder / FOLDER / STATE, json.dumps(fields, indent=1) + "\n")
+    fields.update(tree=state.tree.hex, pending=[tree.hex for tree in state.pending])
+    folder.write_private(STATE, (json.dumps(fields, indent=1) + "\n").encode("utf-8"))
 
 
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise AccessError(f"cannot write {path}: {error.strerror}", path=str(path)) from error
-    return path
+def _toml(value: str | int) -> str:
+    """A TOML value: as JSON, but for characters beyond U+FFFF, which TOML does not take as pairs, and DEL, which it escapes."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,8 @@
 """What a folder holds right now: names, sizes and times; no file is read.
 
 Symbolic links to files are followed (a Hugging Face cache is nothing else); links to folders, broken links and devices
-are refused by name. `.regignore` holds patterns as .gitignore does; `.git` and `.reg` are never taken.
+are refused by name. `.regignore` holds patterns as .gitignore does; `.git`, `.reg` and what a killed checkout left half-written are
+never taken.
 """
 
 import os
@@ -9,6 +10,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,7 @@ from cas_registry.model.names import check_component, check_path
 
 IGNORE_FILE = ".regignore"
 NEVER_TAKEN = frozenset({".git", ".reg"})
+TEMPORARY_PREFIX = ".reg-tmp-"  # of a checkout's files until they are whole
 _LISTED = 10  # names in an error message
 
 
@@ -93,7 +96,7 @@ def scan(paths: Sequence[Path]) -> Snapshot:
             f"cannot be stored: {shown}. Rename or remove them, or list them in {IGNORE_FILE}", problems=problems
         )
     files.sort(key=lambda file: file.path)
-    for left, right in zip(files, files[1:], strict=False):
+    for left, right in pairwise(files):
         if left.path == right.path:
             raise InvalidInputError(f"{left.disk} and {right.disk} would both be {left.path!r} in the version", path=left.path)
     return Snapshot(tuple(files), frozenset(folders))
@@ -111,7 +114,7 @@ class _Scanner:
     def folder(self, disk: Path, prefix: str) -> None:
         for entry in _entries(disk):
             name = entry.name if entry.name.isascii() else unicodedata.normalize("NFC", entry.name)
-            if name in NEVER_TAKEN:
+            if name in NEVER_TAKEN or name.startswith(TEMPORARY_PREFIX):
                 continue
             path = f"{prefix}{name}"
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -132,7 +135,7 @@ class _Scanner:
             check_component(name)
             check_path(path)
         except (HostileNameError, LimitError) as error:
-            return f"{ascii(path)}: {error.message}"
+            return f"{path!a}: {error.message}"
         try:
             mode = entry.stat().st_mode
         except FileNotFoundError:

@@ -16,21 +16,23 @@ from typing import Self
 
 from cas_registry.errors import AccessError, BackendError, LocalEditsError, RegistryError
 from cas_registry.model.names import check_path
-from cas_registry.worktree.scan import FileStat
+from cas_registry.worktree.scan import TEMPORARY_PREFIX, FileStat
 
-TEMPORARY_PREFIX = ".reg-tmp-"
+PRIVATE_FOLDER = ".reg"
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
 
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """What lies at a path: a plain file (with its state), or something else."""
+    """What lies at `path`: a plain file (with its state and the number of its names), a folder, or something else."""
 
+    path: str
     stat: FileStat
     is_file: bool
     is_folder: bool
     executable: bool
+    links: int
 
 
 class TargetFolder:
@@ -52,16 +54,25 @@ class TargetFolder:
         os.close(self._handle)
 
     def look(self, path: str) -> OnDisk | None:
-        """What is at `path`, links not followed; None if nothing is."""
-        *parents, name = check_path(path)
+        """What is at `path`, or else at the first of its parents that is no folder; links not followed. None if nothing is."""
+        parts = check_path(path)
         with self._errors("look at", path):
             try:
-                folder = self._folder(tuple(parents), create=False)
-                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                return self._look(parts)
+            except _InTheWayError as error:
+                return self._look(error.parts)
             except FileNotFoundError:
                 return None
-        mode = status.st_mode
-        return OnDisk(FileStat.of(status), stat.S_ISREG(mode), stat.S_ISDIR(mode), bool(mode & stat.S_IXUSR))
+
+    def walk(self, path: str) -> Iterator[OnDisk]:
+        """Everything below a folder, links not followed; what is in a folder comes before it."""
+        with self._errors("list", path), os.scandir(self._folder(tuple(path.split("/")), create=False)) as entries:
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            found = self._look((*path.split("/"), name))
+            if found.is_folder:
+                yield from self.walk(found.path)
+            yield found
 
     def read(self, path: str, *, buffer_bytes: int) -> Iterator[bytes]:
         """The bytes of a plain file at `path`, links not followed."""
@@ -70,20 +81,27 @@ class TargetFolder:
             handle = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder(tuple(parents), create=False)
             )
-            with open(handle, "rb", buffering=0) as file:
+            with open(handle, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
                 while data := file.read(buffer_bytes):
                     yield data
 
     def write(self, path: str, parts: Iterator[bytes], *, executable: bool) -> FileStat:
         """Write a whole file and put it in place of what was there. Nothing stays behind if `parts` raises."""
-        *parents, name = check_path(path)
-        with self._errors("write", path):
+        return self._write(check_path(path), parts, executable=executable)
+
+    def write_private(self, name: str, data: bytes) -> None:
+        """Write `.reg/name`, which no version can hold."""
+        self._write((PRIVATE_FOLDER, name), iter([data]), executable=False)
+
+    def _write(self, path_parts: tuple[str, ...], parts: Iterator[bytes], *, executable: bool) -> FileStat:
+        *parents, name = path_parts
+        with self._errors("write", "/".join(path_parts)):
             folder = self._folder(tuple(parents), create=True)
             temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(temporary, flags, 0o755 if executable else 0o644, dir_fd=folder)
             try:
-                with open(handle, "wb", buffering=0) as file:
+                with open(handle, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
                     for data in parts:
                         _write_all(handle, data)
                     file.flush()
@@ -139,11 +157,7 @@ class TargetFolder:
                 below = self._open_folder(name, handle, create=create)
             except OSError as error:
                 if error.errno in _NOT_A_FOLDER:
-                    where = "/".join(parts[:depth])
-                    raise LocalEditsError(
-                        f"{self._root / where} is a link or a file where a folder is needed; nothing is written through it. Remove it first",
-                        paths=[where],
-                    ) from error
+                    raise _InTheWayError(parts[:depth]) from error
                 raise
             finally:
                 os.close(handle)
@@ -151,6 +165,19 @@ class TargetFolder:
         self._forget_parent()
         self._parent = (parts, handle)
         return handle
+
+    def _look(self, parts: tuple[str, ...]) -> OnDisk:
+        *parents, name = parts
+        status = os.stat(name, dir_fd=self._folder(tuple(parents), create=False), follow_symlinks=False)
+        mode = status.st_mode
+        return OnDisk(
+            "/".join(parts),
+            FileStat.of(status),
+            stat.S_ISREG(mode),
+            stat.S_ISDIR(mode),
+            bool(mode & stat.S_IXUSR),
+            status.st_nlink,
+        )
 
     @staticmethod
     def _open_folder(name: str, parent: int, *, create: bool) -> int:
@@ -170,6 +197,12 @@ class TargetFolder:
             yield
         except RegistryError:
             raise
+        except _InTheWayError as error:
+            where = "/".join(error.parts)
+            raise LocalEditsError(
+                f"{self._root / where} is a link or a file where a folder is needed; nothing is written through it. Remove it first",
+                paths=[where],
+            ) from error
         except IsADirectoryError as error:
             raise LocalEditsError(
                 f"{self._root / path} is a folder where a file is needed; remove it first", paths=[path]
@@ -179,6 +212,14 @@ class TargetFolder:
         except OSError as error:
             advice = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the disk"
             raise BackendError(f"cannot {verb} {path} in {self._root}: {error.strerror}; {advice}", path=path) from error
+
+
+class _InTheWayError(OSError):
+    """A parent is a link, a file or a device."""
+
+    def __init__(self, parts: tuple[str, ...]) -> None:
+        super().__init__(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/".join(parts))
+        self.parts = parts
 
 
 def _write_all(handle: int, data: bytes) -> None:

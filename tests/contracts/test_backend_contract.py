@@ -341,7 +341,19 @@ def listed(backend) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["", "refs/", "refs", "r", "refs/fraud/", "refs/fraud", "refs/fraud/0", "refs/fraud/0000000002", "refs/c", "refs/churn/de", "packs/ab/"],
+    [
+        "",
+        "refs/",
+        "refs",
+        "r",
+        "refs/fraud/",
+        "refs/fraud",
+        "refs/fraud/0",
+        "refs/fraud/0000000002",
+        "refs/c",
+        "refs/churn/de",
+        "packs/ab/",
+    ],
 )
 def test_list_is_every_key_that_starts_with_the_prefix(backend, listed, prefix):
     found = list(backend.list(prefix))
@@ -351,7 +363,9 @@ def test_list_is_every_key_that_starts_with_the_prefix(backend, listed, prefix):
     }
 
 
-@pytest.mark.parametrize("prefix", ["absent/", "abs", "refs/fraud/1", "refs/frauds/", "format/", "format/x", "refs/fraud/HEAD/"])
+@pytest.mark.parametrize(
+    "prefix", ["absent/", "abs", "refs/fraud/1", "refs/frauds/", "format/", "format/x", "refs/fraud/HEAD/"]
+)
 def test_list_of_nothing_is_empty(backend, listed, prefix):
     assert list(backend.list(prefix)) == []
 

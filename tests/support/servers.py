@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 ACCESS_KEY = "AKIATESTSUITEONLY001"
 SECRET_KEY = "test-suite-only/secret+key=0123456789abcd"
@@ -21,6 +22,7 @@ REGION = "us-east-1"
 
 _START_ATTEMPTS = 3
 _START_TIMEOUT_S = 60
+_SMALL_GO = {"GOMEMLIMIT": "600MiB", "GOGC": "50"}
 _GRPC_OFFSET = 10_000  # SeaweedFS listens there too
 _FIRST_PORT, _LAST_PORT = 11_000, 22_000  # below the ephemeral range of Linux, gRPC ports included
 
@@ -98,7 +100,17 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
             f"-s3.localSocket={folder}/s3.sock",
         ]
 
-    with _running("seaweedfs", folder, command, ports=4, environment={"GOMEMLIMIT": "600MiB", "GOGC": "50"}) as server:
+    def ready(first_port: int) -> bool:
+        """S3 answers seconds before the volume server has joined; a write meanwhile backs off for longer than the wait."""
+        with urlopen(f"http://127.0.0.1:{first_port + 1}/dir/status", timeout=5) as answer:
+            return bool(json.load(answer)["Topology"].get("Max")) and _lists_buckets(first_port)
+
+    def clean_up(first_port: int) -> None:
+        """A killed weed leaves its gRPC sockets, which lie in /tmp whatever the flags say."""
+        for number, part in enumerate(("s3", "master", "volume", "filer")):
+            Path(f"/tmp/seaweedfs-{part}-grpc-{first_port + number + _GRPC_OFFSET}.sock").unlink(missing_ok=True)
+
+    with _running("seaweedfs", folder, command, ports=4, environment=_SMALL_GO, ready=ready, clean_up=clean_up) as server:
         yield server
 
 
@@ -150,6 +162,8 @@ def _running(
     command: Callable[[int], Sequence[str]],
     *,
     ports: int = 1,
+    ready: Callable[[int], bool] | None = None,
+    clean_up: Callable[[int], None] = lambda _: None,
     environment: Mapping[str, str] | Callable[[int], Mapping[str, str]] | None = None,
 ) -> Iterator[S3Server]:
     """One process group, listening with S3 on the first of its ports; killed at the end, whatever happened."""
@@ -168,25 +182,28 @@ def _running(
                 start_new_session=True,
             )
         try:
-            if _answers(process, first_port):
+            if _answers(process, first_port, ready or _lists_buckets):
                 yield S3Server(name, f"http://127.0.0.1:{first_port}")
                 return
         finally:
             _kill(process)
+            clean_up(first_port)
     raise RuntimeError(f"{name} does not start; its output ends so:\n{output.read_text(errors='replace')[-2000:]}")
 
 
-def _answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Whether S3 answers an authorised request before the process ends or the time is up."""
+def _answers(process: "subprocess.Popen[bytes]", port: int, ready: Callable[[int], bool]) -> bool:
+    """Whether the server is ready before its process ends or the time is up."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        if not _is_free(port) and _lists_buckets(port):
-            return process.poll() is None  # an answer after our process ended comes from somebody else's server
+        with contextlib.suppress(OSError):
+            if not _is_free(port) and ready(port):
+                return process.poll() is None  # an answer after our process ended comes from somebody else's server
         time.sleep(0.05)
     return False
 
 
 def _lists_buckets(port: int) -> bool:
+    """Whether S3 answers an authorised request."""
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.session import Session
@@ -197,7 +214,7 @@ def _lists_buckets(port: int) -> bool:
         endpoint_url=f"http://127.0.0.1:{port}",
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET_KEY,
-        config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
+        config=Config(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1}),
     )
     try:
         client.list_buckets()
@@ -209,9 +226,9 @@ def _lists_buckets(port: int) -> bool:
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # the group of a process that has ended may be gone
+    if process.poll() is None:  # else its number may stand for somebody else's group by now
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        process.wait()
 
 
 def _is_free(port: int) -> bool:

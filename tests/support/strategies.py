@@ -4,13 +4,14 @@ The mutations take a seeded `random.Random`, so that a failing input is found ag
 and hashed encodings repair the seal or the hash afterwards: the damage is meant to get past it.
 """
 
+import copy
 import json
 import random
 import re
 import struct
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import blake3
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from cas_registry.model.entry import (
     Operation,
     Ref,
     RefTable,
+    VersionRow,
 )
 from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, MapName, ObjectId, PackName, RefTableId, TreeId
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference
@@ -46,6 +48,7 @@ from cas_registry.model.registry_format import (
 )
 from cas_registry.model.tree import Mode, Tree, TreeEntry, make_tree
 
+IdT = TypeVar("IdT", bound=ObjectId)
 Mutation = Callable[[random.Random, bytes], bytes]
 
 ORDINARY_NAMES = (
@@ -87,7 +90,7 @@ ORDINARY_NAMES = (
 # Strategies
 
 
-def ids[IdT: ObjectId](kind: type[IdT]) -> st.SearchStrategy[IdT]:
+def ids(kind: type[IdT]) -> st.SearchStrategy[IdT]:
     return st.binary(min_size=32, max_size=32).map(kind)
 
 
@@ -171,7 +174,8 @@ def commits() -> st.SearchStrategy[Commit]:
 
 
 def refs() -> st.SearchStrategy[Ref]:
-    return st.builds(Ref, st.none() | ids(CommitId), counts(MAX_ENTRY_NUMBER), counts(MAX_ENTRY_NUMBER))
+    rows = st.builds(VersionRow, ids(CommitId), counts(MAX_ENTRY_NUMBER), counts(MAX_ENTRY_NUMBER), ids(TreeId), ids(MapName))
+    return st.builds(Ref, st.none() | rows, counts(MAX_ENTRY_NUMBER))
 
 
 def ref_tables(max_size: int = 4) -> st.SearchStrategy[RefTable]:
@@ -301,10 +305,15 @@ def example_commits() -> list[Commit]:
     ]
 
 
+def example_version(name: bytes, number: int) -> VersionRow:
+    """The row of a version called so, introduced by the entry of that number."""
+    return VersionRow(CommitId.of(name), number, number, TreeId.of(name), MapName.of(name))
+
+
 def example_ref_tables() -> list[RefTable]:
-    first, second = CommitId.of(b"first"), CommitId.of(b"second")
+    first, second = example_version(b"first", 1), example_version(b"second", 2)
     return [
-        RefTable({"main": Ref(second, 2, 2), "old": Ref(None, 1, 3)}, {"v1.4": Ref(first, 1, 1), "env/prod": Ref(first, 1, 4)}),
+        RefTable({"main": Ref(second, 2), "old": Ref(None, 3)}, {"v1.4": Ref(first, 1), "env/prod": Ref(first, 4)}),
         RefTable(),
     ]
 
@@ -378,9 +387,9 @@ _HOSTILE_VALUES: tuple[Any, ...] = (
     2**64, 10**30, 1.0, 0.5, 1e308, float("nan"), float("inf"), "", "x", "a" * 256, "a" * 70_000, "0" * 64, "F" * 64, "f" * 63,
     "g" * 64, "0" * 32, "live", "retired", "tree", "file", "set", "none", "single", "catalogue", "HEAD", "refs", "nan", "1.0",
     "../x", "/etc", "a/b", "CON", "nul.txt", ".git", "-rf", "a@{1}", "x.", "e\u0301", "\u202etxt", "\x00", "\ud800", "\r", "\ufeff",
-    [], {}, [[]], [None], {"": {}}, {"a": []}, ["live"], ["live", 1], ["dead", True], [None, 1, 1], [None, True, 1],
+    [], {}, [[]], [None], {"": {}}, {"a": []}, ["live"], ["live", 1], ["dead", True], [1], [True], [1, "0" * 64, 1, 1, "0" * 64, "0" * 64],
     ["x", "file", 1, "0" * 64], {"float": "nan"}, {"float": "-0.0"}, {"float": "1"}, {"float": 1}, {"float": "1.0", "x": 1},
-    {"branches": {}, "tags": {}}, {"branches": {"CON": [None, 1, 1]}, "tags": {}}, {"branches": [], "tags": {}},
+    {"branches": {}, "tags": {}}, {"branches": {"CON": [1]}, "tags": {}}, {"branches": [], "tags": {}},
     {"files": 1, "raw": 1, "new": 1, "stored": -1}, {"m": ["live", 1]}, {"m": [[], 1]}, {"m": [{}, 1]},
 )  # fmt: skip
 _HOSTILE_NUMBERS = (0, 1, 2, 3, 31, 32, 48, 255, 65_535, 2**24, 2**24 + 1, 2**27, 2**27 + 1, 2**31, 2**32 - 2, 2**32 - 1)
@@ -437,21 +446,21 @@ def mutate_value(rng: random.Random, data: bytes) -> bytes:
         value = container[key]
         match rng.randrange(8):
             case 0 | 1 | 2:
-                container[key] = rng.choice(_HOSTILE_VALUES)
+                container[key] = copy.deepcopy(rng.choice(_HOSTILE_VALUES))
             case 3:
                 container[key] = _nudged(rng, value)
             case 4 if container is not holder:
                 del container[key]
             case 5:
                 other, other_key = rng.choice(slots)
-                container[key] = json.loads(json.dumps(other[other_key]))
+                container[key] = copy.deepcopy(other[other_key])
             case 6 if isinstance(container, dict):
-                container[_nudged(rng, key)] = value
+                container[_nudged(rng, key) or ""] = value
             case _ if isinstance(value, list):
                 value.extend(value[-1:])
                 rng.shuffle(value)
             case _ if isinstance(value, dict):
-                value[str(rng.choice(_HOSTILE_VALUES))] = rng.choice(_HOSTILE_VALUES)
+                value[str(rng.choice(_HOSTILE_VALUES))] = copy.deepcopy(rng.choice(_HOSTILE_VALUES))
             case _:
                 container[key] = [value]
     spelled = json.dumps(holder[0], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -490,10 +499,10 @@ def mutate_pack(rng: random.Random, data: bytes) -> bytes:
         case 3:
             footer = _with_number(rng, footer)
         case _:
-            start = rng.randrange(rows) * 56
-            row = bytearray(footer[start : start + 56])
-            struct.pack_into("<I", row, rng.choice((32, 36, 40, 44, 48, 52)), rng.choice((*_HOSTILE_NUMBERS, len(head))))
-            footer = footer[:start] + bytes(row) + footer[start + 56 :]
+            start = rng.randrange(rows) * 52
+            row = bytearray(footer[start : start + 52])
+            struct.pack_into("<I", row, rng.choice((32, 36, 40, 44, 48)), rng.choice((*_HOSTILE_NUMBERS, len(head))))
+            footer = footer[:start] + bytes(row) + footer[start + 52 :]
     return head + footer + sealed_trailer(footer, rows, recipe_rows)
 
 

@@ -154,7 +154,9 @@ def test_a_fault_never_hit_or_hit_too_seldom_is_reported():
     assert "times=2" in str(caught.value)
 
 
-@pytest.mark.parametrize(("method", "kind"), [("gett", FaultKind.DENY), ("put", FaultKind.FLIP_BIT), ("list", FaultKind.TRUNCATE)])
+@pytest.mark.parametrize(
+    ("method", "kind"), [("gett", FaultKind.DENY), ("put", FaultKind.FLIP_BIT), ("list", FaultKind.TRUNCATE)]
+)
 def test_a_script_that_can_never_run_is_refused(method, kind):
     with pytest.raises(ValueError):
         Fault(method, kind)

@@ -1,0 +1,55 @@
+"""Peak resident memory of one big file in and out: python benchmarks/peak_memory.py [--gigabytes 5] [--s3]"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import cas_registry as reg
+from benchmarks.real_model import store
+
+
+def run(verb: str, url: str, folder: str, options: dict[str, Any]) -> None:
+    """One verb in a process of its own."""
+    started = time.perf_counter()
+    model = reg.open(url, storage_options=options).model("big")
+    size = model.commit(folder).raw_bytes if verb == "commit" else model.checkout("main", f"{folder}-out").fetched_bytes
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{verb:9} {size / 1e9:5.2f} GB  peak {peak} MiB  {seconds:.1f} s  {size / seconds / 1e6:.0f} MB/s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=5)
+    parser.add_argument("--s3", action="store_true", help="on SeaweedFS instead of a local folder")
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run:
+        run(*arguments.run, json.loads(os.environ["REG_BENCH_OPTIONS"]))
+        return
+    import numpy as np
+
+    with store(s3=arguments.s3) as (url, options), tempfile.TemporaryDirectory() as temporary:
+        reg.init(url, storage_options=options)
+        folder = Path(temporary) / "big"
+        folder.mkdir()
+        numbers = np.random.default_rng(0)
+        with (folder / "model.bin").open("wb") as file:
+            while file.tell() < arguments.gigabytes * 1e9:
+                file.write(numbers.standard_normal(16 * 1024 * 1024, dtype=np.float32).tobytes())
+        environment = {**os.environ, "REG_BENCH_OPTIONS": json.dumps(options), "REG_CACHE": str(Path(temporary) / "cache")}
+        for verb in ("commit", "checkout"):
+            subprocess.run([sys.executable, __file__, "--run", verb, url, str(folder)], check=True, env=environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The verbs: parse, call the registry, hand the result to a view."""

@@ -1,0 +1,44 @@
+"""`reg checkout`: a version becomes files."""
+
+from pathlib import Path
+
+import click
+
+from cas_registry.cli.options import verb
+from cas_registry.cli.session import Session
+
+
+@verb(
+    examples="""
+    reg checkout prod serve/
+    reg checkout main~1                        (into the folder last committed, else ./MODEL)
+    reg checkout prod serve/ config.json 'encoder/*'
+    reg checkout fraud@8f3a91c2 --force
+    """
+)
+@click.argument("revision", metavar="REV")
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("-f", "--force", is_flag=True, help="Overwrite files that were edited or belong to no version.")
+def checkout(session: Session, revision: str, folder: Path | None, paths: tuple[str, ...], force: bool) -> None:
+    """Make DIR hold the version REV, or those files of it that the PATHs name or match.
+
+    Only what differs is fetched and written; every byte is verified before a file takes its name. Files in DIR that are of no version
+    checked out there are never overwritten without --force.
+    """
+    from cas_registry.cli.views.checkout import CHECKOUT
+    from cas_registry.model.revision import parse_revision
+
+    if folder:
+        session.look_in(folder)
+    model = session.model(revision)
+    inside = parse_revision(revision).path
+    wanted = (*paths, inside) if inside else paths
+    workspace = session.workspace
+    target = folder or workspace.default_target(session.model_of(revision))
+    workspace.before_checkout(target)
+    with session.progress() as progress:
+        report = model.checkout(revision, target, paths=wanted, force=force, progress=progress)
+    if not wanted:
+        workspace.checked_out(target, report.version, branch=parse_revision(revision).name)
+    session.out.show(CHECKOUT, report)

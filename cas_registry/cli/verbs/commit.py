@@ -1,0 +1,101 @@
+"""`reg commit`: a folder or files become a version."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cas_registry.cli.options import Scalar, parse_pairs, verb
+from cas_registry.cli.session import Session
+from cas_registry.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from cas_registry.operations.commit import CommitReport
+
+
+@verb(
+    examples="""
+    reg commit out/ -m "lr 1e-4" --param lr=1e-4 --metric auc=0.93
+    reg commit out/ -b experiment --tag candidate
+    reg commit model.safetensors config.json -M fraud
+    reg commit out/ --expect main~0            (only if nobody committed since)
+    """
+)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-m", "--message", default="", help="What this version is.")
+@click.option("-b", "--branch", default="main", show_default=True, help="The branch that moves to the new version.")
+@click.option(
+    "--param", "params", metavar="K=V", multiple=True, callback=parse_pairs,
+    help="A parameter: number, true, false, null or text. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--metric", "metrics", metavar="K=V", multiple=True, callback=parse_pairs, help="A number measured of it. May be repeated."
+)
+@click.option(
+    "--tag", "tags", metavar="TAG", multiple=True, help="A tag to put at the new version in the same step. May be repeated."
+)
+@click.option("--base", metavar="REV", help="Another version to find duplicates in, such as the model this one was tuned from.")
+@click.option("--expect", metavar="REV", help="Commit only if the branch stands at REV.")
+@click.option("--author", metavar="WHO", help="In place of REG_AUTHOR or user@host.")
+@click.option("--allow-empty", is_flag=True, help="Commit even if the files are those of the branch's last version.")
+def commit(
+    session: Session, paths: tuple[Path, ...], message: str, branch: str, params: Mapping[str, Scalar], metrics: Mapping[str, Scalar],
+    tags: tuple[str, ...], base: str | None, expect: str | None, author: str | None, allow_empty: bool,
+) -> None:  # fmt: skip
+    """Store files as a new version of a model.
+
+    One folder: its contents are the version. Several paths: each goes in under its own name. Files that a .regignore in the folder
+    matches are left out. A first commit creates the model and its branch. Without anything new no commit is made.
+    """
+    from cas_registry.cli.views.commit import COMMIT, Committed
+
+    session.look_in(paths[0])
+    numbers = {name: _number(name, found) for name, found in metrics.items()}
+    model = session.model()
+    _refuse_registry_inside(session.registry.url, paths)
+    with session.progress() as progress:
+        report = model.commit(
+            list(paths), branch=branch, message=message, params=params, metrics=numbers, tags=tags, base=base, expect=expect,
+            author=author, allow_empty=allow_empty, progress=progress,
+        )  # fmt: skip
+    if len(paths) == 1 and paths[0].is_dir():
+        session.workspace.committed(paths[0], report)
+    session.out.show(COMMIT, Committed(report, session.registry.url, _python(session, report)))
+
+
+def _number(name: str, found: Scalar) -> float:
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return found
+    try:
+        if isinstance(found, str) and found.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+            return float(found)
+    except ValueError:
+        pass
+    raise InvalidInputError(f"metric {name!r} is {str(found)!r}: a metric is a number; give text with --param", metric=name)
+
+
+def _refuse_registry_inside(url: str, paths: tuple[Path, ...]) -> None:
+    """A folder that holds the registry changes while it is committed; say so before it does."""
+    if "://" in url:
+        return
+    registry = Path(url).resolve()
+    for path in paths:
+        if registry.is_relative_to(path.resolve()) and not (path / ".regignore").exists():
+            raise InvalidInputError(
+                f"{path} holds the registry itself ({registry}): commit a folder beside it, or list it in {path / '.regignore'}",
+                path=str(path),
+            )
+
+
+def _python(session: Session, report: "CommitReport") -> str:
+    """A line of Python that writes this version into a folder."""
+    arguments = [repr(session.registry.url)]
+    options = session.plain_storage_options
+    if options:
+        arguments.append(f"storage_options={options!r}")
+    folder = f"{report.model}-v{report.number}"
+    return (
+        f"import cas_registry as reg; reg.open({', '.join(arguments)}).model({report.model!r})"
+        f".checkout({report.commit.short!r}, {folder!r})"
+    )

@@ -1,0 +1,297 @@
+"""Format 1 a second time, made from docs/format.md alone: reads and writes a registry in a folder, without cas_registry.
+
+It is what another implementer would write first: slow, plain, strict where the page says that a reader checks, and with the simplest
+of the writer's choices (one pack, one root map, every chunk raw, one chunk a file).
+"""
+
+import json
+import os
+import struct
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from blake3 import blake3
+
+Files = Mapping[str, tuple[str, bytes]]  # path -> mode ("file" or "exec") and bytes; folders: "tree" and b""
+
+
+# Reading
+
+
+def read_format(root: Path) -> dict[str, Any]:
+    value = _json(_unseal((root / "format").read_bytes(), "format"), "format")
+    assert (value["format"], value["encryption"]) == (1, "none")
+    return value
+
+
+def read_log(root: Path, model: str) -> list[dict[str, Any]]:
+    """All entries of a model's log, the chain of hashes checked."""
+    registry = read_format(root)["registry"]
+    folder = root / "catalogue" if model == "catalogue" else root / "refs" / model
+    entries: list[dict[str, Any]] = []
+    previous = None
+    while (path := folder / f"{len(entries) + 1:010d}").exists():
+        body = _unseal(path.read_bytes(), "entry")
+        value = _json(body, "entry")
+        place = (value["registry"], value["log"], value["n"], value["prev"])
+        assert place == (registry, model, len(entries) + 1, previous)
+        previous = _derived(body, "entry")
+        entries.append(value)
+    return entries
+
+
+def read_refs(root: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
+    """The ref table that an entry leaves."""
+    refs = entry["refs"]
+    if isinstance(refs, str):
+        return _json(_named(root, "trees", refs, "refs"), "refs")["table"]
+    return refs
+
+
+def read_version(root: Path, row: list[Any]) -> dict[str, tuple[str, bytes]]:
+    """Every file and folder of the version in a row of a ref table, all bytes verified."""
+    _, commit, at, number, tree, root_map = row
+    assert _json(_named(root, "commits", commit, "commit"), "commit")["tree"] == tree
+    assert at >= number >= 1
+    maps = [_Map(root, root_map)]
+    found: dict[str, tuple[str, bytes]] = {}
+    for path, mode, size, identity, folder in _walk(root, tree, ""):
+        if mode == "tree" or size == 0:
+            found[path] = (mode, b"")
+            continue
+        chunks = maps[0].chunks(identity)
+        if chunks is None:
+            name, length = maps[0].references.get((1, identity)) or maps[0].references[2, folder]
+            referenced = _Map(root, name)
+            assert referenced.length == length
+            chunks = referenced.chunks(identity)
+        assert chunks is not None
+        data = b"".join(_chunk(root, *chunk) for chunk in chunks)
+        assert len(data) == size
+        assert blake3(data).hexdigest() == identity
+        found[path] = (mode, data)
+    return found
+
+
+def _walk(root: Path, tree: str, prefix: str) -> Iterator[tuple[str, str, int, str, str]]:
+    entries = _json(_named(root, "trees", tree, "tree"), "tree")["entries"]
+    assert [name for name, *_ in entries] == sorted({name for name, *_ in entries})
+    for name, mode, size, identity in entries:
+        yield prefix + name, mode, size, identity, tree
+        if mode == "tree":
+            below = list(_walk(root, identity, f"{prefix}{name}/"))
+            assert size == sum(item[2] for item in below if item[1] != "tree")
+            yield from below
+
+
+class _Map:
+    def __init__(self, root: Path, name: str) -> None:
+        data = (root / "maps" / name).read_bytes()
+        assert blake3(data).hexdigest() == name
+        magic, _, packs, placements, files, chunks, trees, references = struct.unpack_from("<8s16sIIIIII", data)
+        assert magic == b"CASMAPS\x01"
+        self.length = len(data)
+        position = 48
+        tables = []
+        for layout, count in (
+            ("<32sQ", packs),
+            ("<32sIIIIBBHI", placements),
+            ("<32sQII", files),
+            ("<I", chunks),
+            ("<32s", trees),
+            ("<B7x32s32sQ", references),
+        ):
+            size = struct.calcsize(layout) * count
+            tables.append(list(struct.iter_unpack(layout, data[position : position + size])))
+            position += size
+        assert position == len(data)
+        self._packs, self._placements, self._files, self._chunks, self.trees, _ = tables
+        self.references = {(covers, key.hex()): (map_name.hex(), length) for covers, key, map_name, length in tables[5]}
+
+    def chunks(self, file: str) -> list[tuple[str, int, int, int, int, str, int]] | None:
+        """(pack, offset, stored, raw, codec, chunk id, pack's length) of a file's chunks, or None without a row."""
+        for digest, size, first, count in self._files:
+            if digest.hex() == file:
+                rows = [self._placements[number] for (number,) in self._chunks[first : first + count]]
+                assert sum(row[4] for row in rows) == size
+                assert all(row[7:] == (0, 0xFFFFFFFF) for row in rows)
+                named = [(row, *self._packs[row[1]]) for row in rows]
+                return [(pack.hex(), row[2], row[3], row[4], row[5], row[0].hex(), length) for row, pack, length in named]
+        return None
+
+
+def _chunk(root: Path, pack: str, offset: int, stored: int, raw: int, codec: int, chunk: str, length: int) -> bytes:
+    path = root / "packs" / pack
+    assert path.stat().st_size == length
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read(stored)
+    assert len(data) == stored
+    if codec == 1:
+        assert zstandard.frame_content_size(data) == raw
+        data = zstandard.ZstdDecompressor().decompress(data)
+    else:
+        assert codec == 0
+    assert len(data) == raw
+    assert blake3(data).hexdigest() == chunk
+    return data
+
+
+def read_pack(data: bytes) -> tuple[list[tuple[Any, ...]], dict[str, tuple[int, dict[int, str]]]]:
+    """A pack's chunk rows, and its recipes: file id -> number of chunks and the ids by position."""
+    digest, length, rows, recipes, magic = struct.unpack("<32sIII4x8s", data[-56:])
+    footer = data[-56 - length : -56]
+    assert (data[:8], magic) == (b"CASPACK\x01", b"KCAPSAC\x01")
+    assert blake3(footer).digest() == digest
+    chunks = list(struct.iter_unpack("<32sIIIBBHI", footer[: rows * 52]))
+    position = rows * 52
+    found: dict[str, tuple[int, dict[int, str]]] = {}
+    for _ in range(recipes):
+        file, _, total, first, held = struct.unpack_from("<32sQIII", footer, position)
+        position += 52
+        ids = found.setdefault(file.hex(), (total, {}))[1]
+        for number in range(first, first + held):
+            ids[number] = footer[position : position + 32].hex()
+            position += 32
+    assert position == length
+    return chunks, found
+
+
+def _named(root: Path, area: str, identity: str, kind: str) -> bytes:
+    data = (root / area / identity).read_bytes()
+    assert _derived(data, kind) == identity
+    return data
+
+
+def _unseal(data: bytes, kind: str) -> bytes:
+    body = data[65:]
+    assert data[:65] == _derived(body, kind).encode() + b"\n"
+    return body
+
+
+def _json(data: bytes, kind: str) -> dict[str, Any]:
+    value = json.loads(data)
+    assert _canonical(value) == data
+    assert (value["v"], value["kind"]) == (1, kind)
+    return value
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _derived(data: bytes, kind: str) -> str:
+    return blake3(data, derive_key_context=f"cas_registry v1 {kind}").hexdigest()
+
+
+# Writing
+
+
+def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> None:
+    """A registry with one model, one version on `main` and a tag `prod` at it."""
+    registry = os.urandom(16).hex()
+    body = {
+        "v": 1, "kind": "format", "format": 1, "registry": registry, "created": time_ms, "pack_bytes": 32 * 1024**2,
+        "chunking": {"algorithm": "fastcdc-2020", "min": 16384, "avg": 65536, "max": 262144},
+        "encryption": "none", "writers": "shared",
+    }  # fmt: skip
+    common = {"v": 1, "kind": "entry", "registry": registry, "op": "set", "gc_seen": 0, "time": time_ms, "who": "book"}
+    nothing = {"refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "stats": None}
+    catalogue = {**common, **nothing, "log": "catalogue", "versions": 0, "why": ""}
+    first = _append(root, {**catalogue, "n": 1, "prev": None, "models": {}, "format": _canonical(body).decode()})
+    _write(root / "format", _sealed(body, "format"))
+
+    trees: dict[str, bytes] = {}
+    tree, _ = _add_tree(files, "", trees)
+    pack, placements = _make_pack([data for mode, data in files.values() if mode != "tree" and data])
+    root_map = _make_map(pack, placements, trees)
+    _write(root / "packs" / blake3(pack).hexdigest(), pack)
+    _write(root / "maps" / blake3(root_map).hexdigest(), root_map)
+    for identity, data in trees.items():
+        _write(root / "trees" / identity, data)
+    commit = _canonical(
+        {
+            "v": 1, "kind": "commit", "tree": tree, "parents": [], "author": "book", "time": time_ms, "message": "by the book",
+            "params": {"lr": {"float": "1e-05"}}, "metrics": {}, "framework": {}, "inputs": [], "log": model, "position": 0,
+        }
+    )  # fmt: skip
+    introduced = {"commit": _derived(commit, "commit"), "tree": tree, "map": blake3(root_map).hexdigest()}
+    _write(root / "commits" / introduced["commit"], commit)
+    row = [1, introduced["commit"], 1, 1, tree, introduced["map"]]
+    _append(root, {**catalogue, "n": 2, "prev": first, "models": {model: ["live", 2]}})
+    entry = {**common, **nothing, "log": model, "versions": 1, "why": "by the book"}
+    first = _append(root, {**entry, **introduced, "n": 1, "prev": None, "refs": {"branches": {"main": row}, "tags": {}}})
+    _append(root, {**entry, "n": 2, "prev": first, "refs": {"branches": {"main": row}, "tags": {"prod": [2, *row[1:]]}}})
+
+
+def _append(root: Path, entry: dict[str, Any]) -> str:
+    folder = root / "catalogue" if entry["log"] == "catalogue" else root / "refs" / entry["log"]
+    data = _sealed({**entry, "nonce": os.urandom(16).hex()}, "entry")
+    _write(folder / f"{entry['n']:010d}", data)
+    return data[:64].decode()
+
+
+def _sealed(body: object, kind: str) -> bytes:
+    data = _canonical(body)
+    return _derived(data, kind).encode() + b"\n" + data
+
+
+def _add_tree(files: Files, prefix: str, trees: dict[str, bytes]) -> tuple[str, int]:
+    """The id and size of the folder whose paths start with `prefix`; it and all below it go into `trees`."""
+    rows: dict[str, list[Any]] = {}
+    for path, (mode, data) in files.items():
+        name, below, _ = path.removeprefix(prefix).partition("/")
+        assert unicodedata.is_normalized("NFC", name)
+        if not path.startswith(prefix) or name in rows:
+            continue
+        if below or mode == "tree":
+            identity, size = _add_tree(files, f"{prefix}{name}/", trees)
+            rows[name] = [name, "tree", size, identity]
+        else:
+            rows[name] = [name, mode, len(data), blake3(data).hexdigest()]
+    data = _canonical({"v": 1, "kind": "tree", "entries": [rows[name] for name in sorted(rows)]})
+    trees[_derived(data, "tree")] = data
+    return _derived(data, "tree"), sum(row[2] for row in rows.values())
+
+
+def _make_pack(contents: list[bytes]) -> tuple[bytes, dict[bytes, tuple[int, int]]]:
+    """A pack of one raw chunk a file, and where each chunk lies."""
+    data = struct.pack("<8s16s8x", b"CASPACK\x01", os.urandom(16))
+    placements: dict[bytes, tuple[int, int]] = {}
+    for content in contents:
+        digest = blake3(content).digest()
+        if digest not in placements:
+            placements[digest] = (len(data), len(content))
+            data += content
+    footer = b"".join(
+        struct.pack("<32sIIIBBHI", digest, offset, size, size, 0, 0, 0, 0xFFFFFFFF)
+        for digest, (offset, size) in placements.items()
+    )
+    for digest, (_, size) in placements.items():
+        footer += struct.pack("<32sQIII", digest, size, 1, 0, 1) + digest
+    count = len(placements)
+    return data + footer + struct.pack("<32sIII4x8s", blake3(footer).digest(), len(footer), count, count, b"KCAPSAC\x01"), placements
+
+
+def _make_map(pack: bytes, placements: Mapping[bytes, tuple[int, int]], trees: Mapping[str, bytes]) -> bytes:
+    digests = sorted(placements)
+    count = len(digests)
+    parts = [struct.pack("<8s16sIIIIII", b"CASMAPS\x01", os.urandom(16), 1, count, count, count, len(trees), 0)]
+    parts.append(struct.pack("<32sQ", blake3(pack).digest(), len(pack)))
+    for digest in digests:
+        offset, size = placements[digest]
+        parts.append(struct.pack("<32sIIIIBBHI", digest, 0, offset, size, size, 0, 0, 0, 0xFFFFFFFF))
+    for number, digest in enumerate(digests):
+        parts.append(struct.pack("<32sQII", digest, placements[digest][1], number, 1))
+    parts += [struct.pack("<I", number) for number in range(count)]
+    parts += [bytes.fromhex(identity) for identity in sorted(trees)]
+    return b"".join(parts)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as file:
+        file.write(data)

@@ -1,0 +1,258 @@
+"""The golden registry of format 1 opens for ever and gives back every byte; and docs/format.md suffices to read and write one."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from cas_registry.errors import FormatError, IntegrityError, RegistryError, UnsupportedFormatError
+from cas_registry.model.commit import decode_commit
+from cas_registry.model.entry import decode_ref_table
+from cas_registry.model.tree import decode_tree
+from cas_registry.registry import Model, Registry, open_registry
+from cas_registry.settings import Settings
+from tests.golden import by_the_book
+from tests.golden.by_the_book import Files
+from tests.golden.make_golden import EXPECTED, GOLDEN, NOON_NS, describe_model, versions, write_folder
+
+EXPECTATION = json.loads(EXPECTED.read_text(encoding="utf-8"))
+REVISIONS = {"prod@{1}": 0, "prod@{2025-12-01T12:05}": 0, "main~1": 0, "prod": 1, "main": 1, "candidate": 1, "experiment": 2}
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    return shutil.copytree(GOLDEN, tmp_path / "golden")
+
+
+def _open(root: Path) -> Registry:
+    return open_registry(root, Settings(author="test", cache_folder=None, clock_ns=lambda: 2 * NOON_NS))
+
+
+def _with_parents(files: Files) -> dict[str, tuple[str, bytes]]:
+    parents = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    return {**dict.fromkeys(parents, ("tree", b"")), **files}
+
+
+def _on_disk(root: Path) -> dict[str, tuple[str, bytes]]:
+    found: dict[str, tuple[str, bytes]] = {}
+    for path in root.rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if path.is_dir():
+            found[name] = ("tree", b"")
+        else:
+            found[name] = ("exec" if path.stat().st_mode & 0o100 else "file", path.read_bytes())
+    return {name: item for name, item in found.items() if name.partition("/")[0] != ".reg"}
+
+
+def _objects(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): blake3(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_every_object_is_the_one_that_was_written() -> None:
+    assert _objects(GOLDEN) == EXPECTATION["objects"]
+
+
+def test_log_refs_and_measurements_read_as_they_were_written(golden: Path) -> None:
+    registry = _open(golden)
+    assert registry.id == EXPECTATION["registry"]
+    found = {name: describe_model(registry.model(name)) for name in registry.model_names()}
+    assert json.loads(json.dumps(found)) == EXPECTATION["models"]
+
+
+def test_the_golden_registry_has_what_is_hard_to_read() -> None:
+    """Guards the fixture itself: each of these is in it."""
+    log = by_the_book.read_log(GOLDEN, "digits")
+    assert isinstance(log[-1]["refs"], str), "a ref table stored apart"
+    assert by_the_book.read_refs(GOLDEN, log[-1])["tags"]["v0.1"] == [7], "a deleted tag"
+    rows, recipes = zip(*(by_the_book.read_pack(path.read_bytes()) for path in (GOLDEN / "packs").iterdir()), strict=True)
+    assert {row[4] for pack in rows for row in pack} == {0, 1}, "raw chunks and zstd ones"
+    assert max(total for pack in recipes for total, _ in pack.values()) > 10, "a file of many chunks"
+    roots = [by_the_book._Map(GOLDEN, entry["map"]) for entry in log if entry["map"]]
+    assert {covers for root in roots for covers, _ in root.references} == {1, 2}, "references to files and to folders"
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_checkout_gives_back_every_byte(golden: Path, tmp_path: Path, revision: str) -> None:
+    _open(golden).model("digits").checkout(revision, tmp_path / "out")
+    assert _on_disk(tmp_path / "out") == _with_parents(versions()[REVISIONS[revision]])
+
+
+def test_files_read_one_by_one_in_both_models(golden: Path) -> None:
+    registry = _open(golden)
+    first = versions()[0]
+    for model, revision in (("digits", "main~1"), ("serving", "main")):
+        files = registry.model(model).files(revision)
+        assert {file.path for file in files} <= first.keys()
+        for file in files:
+            assert registry.model(model).read_bytes(revision, file.path) == first[file.path][1]
+
+
+def test_a_full_check_finds_nothing_wrong(golden: Path) -> None:
+    report = _open(golden).fsck(read_data=True)
+    assert [finding for finding in report.findings if finding.severity != "note"] == []
+    assert (report.exit_code, report.models, report.versions) == (0, 2, 4)
+
+
+def test_an_old_registry_takes_new_versions_and_keeps_every_old_object(golden: Path, tmp_path: Path) -> None:
+    model = _open(golden).model("digits")
+    first, second, _ = versions()
+    changed = {**second, "weights.bin": ("file", second["weights.bin"][1] + b"one more step")}
+    report = model.commit(write_folder(_fresh(tmp_path), changed), message="fourth")
+    assert (report.number, report.parent) == (4, model.resolve("main~1").commit)
+    assert report.new_bytes < 20_000
+    model.tag("prod", "main")
+    model.checkout("prod", tmp_path / "out")
+    assert _on_disk(tmp_path / "out") == _with_parents(changed)
+    model.checkout("prod@{2}", tmp_path / "out")
+    assert _on_disk(tmp_path / "out") == _with_parents(first)
+    after = _objects(golden)
+    assert {key for key, digest in EXPECTATION["objects"].items() if after[key] != digest} == {"refs/digits/HEAD"}
+
+
+# Another implementation
+
+
+def test_another_reader_made_from_the_page_reads_every_version_ever_named() -> None:
+    expected = [_with_parents(files) for files in versions()]
+    seen = []
+    for entry in by_the_book.read_log(GOLDEN, "digits"):
+        table = by_the_book.read_refs(GOLDEN, entry)
+        rows = [row for section in table.values() for row in section.values() if len(row) > 1]
+        for row in rows:
+            seen.append(row[3])
+            assert by_the_book.read_version(GOLDEN, row) == expected[row[3] - 1]
+    assert set(seen) == {1, 2, 3}
+
+
+def test_packs_alone_tell_where_every_file_lies() -> None:
+    chunks: dict[str, tuple[Any, ...]] = {}
+    recipes: dict[str, tuple[int, dict[int, str]]] = {}
+    for path in (GOLDEN / "packs").iterdir():
+        rows, found = by_the_book.read_pack(path.read_bytes())
+        chunks.update({row[0].hex(): (path.name, *row[1:5], row[0].hex(), path.stat().st_size) for row in rows})
+        recipes.update(found)
+    for data in {data for files in versions() for _, data in files.values() if data}:
+        total, ids = recipes[blake3(data).hexdigest()]
+        assert data == b"".join(by_the_book._chunk(GOLDEN, *chunks[ids[number]]) for number in range(total))
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A registry that another implementation wrote."""
+    by_the_book.write_registry(tmp_path / "foreign", "digits", versions()[0], time_ms=NOON_NS // 10**6)
+    return tmp_path / "foreign"
+
+
+def test_a_registry_written_from_the_page_alone_checks_out(foreign: Path, tmp_path: Path) -> None:
+    model = _open(foreign).model("digits")
+    (record,) = model.log("prod")
+    assert (record.commit.message, record.commit.params, record.branches, record.tags) == (
+        "by the book",
+        {"lr": 1e-05},
+        ("main",),
+        ("prod",),
+    )
+    model.checkout("prod", tmp_path / "out")
+    assert _on_disk(tmp_path / "out") == _with_parents(versions()[0])
+    assert _open(foreign).fsck(read_data=True).exit_code == 0
+
+
+def test_a_registry_written_from_the_page_alone_goes_on(foreign: Path, tmp_path: Path) -> None:
+    model = _open(foreign).model("digits")
+    report = model.commit(write_folder(_fresh(tmp_path), versions()[1]), message="second")
+    assert report.number == 2
+    row = by_the_book.read_refs(foreign, by_the_book.read_log(foreign, "digits")[-1])["branches"]["main"]
+    assert by_the_book.read_version(foreign, row) == _with_parents(versions()[1])
+    assert _open(foreign).fsck(read_data=True).exit_code == 0
+
+
+# What a newer version writes
+
+
+Change = Callable[[dict[str, Any]], object]
+NEWER: dict[str, Change] = {
+    "v of format": lambda value: value.update(v=2, more="fields"),
+    "format": lambda value: value.update(format=2),
+    "encryption": lambda value: value.update(encryption="aead"),
+    "chunking": lambda value: value["chunking"].update(algorithm="tensors"),
+}
+
+
+def _rewrite(path: Path, kind: str, change: Change) -> None:
+    value = json.loads(path.read_bytes()[65:])
+    change(value)
+    path.write_bytes(by_the_book._sealed(value, kind))
+
+
+@pytest.mark.parametrize("what", NEWER)
+def test_a_newer_format_is_refused_and_left_alone(golden: Path, what: str) -> None:
+    _rewrite(golden / "format", "format", NEWER[what])
+    before = _objects(golden)
+    with pytest.raises(UnsupportedFormatError, match="upgrade"):
+        _open(golden)
+    assert _objects(golden) == before
+
+
+def _uses_of_a_head(model: Model, folder: Path) -> Iterator[Callable[[], object]]:
+    yield lambda: model.resolve("main")
+    yield lambda: model.log()
+    yield lambda: model.checkout("main", folder / "out")
+    yield lambda: model.tag("new", "main")
+    yield lambda: model.commit(write_folder(_fresh(folder), versions()[0]))
+
+
+def test_a_newer_entry_is_refused_by_readers_and_writers(golden: Path, tmp_path: Path) -> None:
+    _rewrite(golden / "refs" / "digits" / "0000000008", "entry", lambda value: value.update(v=2, more=1))
+    before = _objects(golden)
+    for use in _uses_of_a_head(_open(golden).model("digits"), tmp_path):
+        with pytest.raises(UnsupportedFormatError, match="upgrade"):
+            use()
+    assert _objects(golden) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_collected_registry_is_read_but_not_written(golden: Path) -> None:
+    _rewrite(golden / "refs" / "digits" / "0000000008", "entry", lambda value: value.update(gc_seen=1))
+    model = _open(golden).model("digits")
+    assert model.read_bytes("main", "config.json") == versions()[1]["config.json"][1]
+    with pytest.raises(UnsupportedFormatError, match="upgrade"):
+        model.tag("new", "main")
+
+
+DECODERS: dict[str, Callable[[bytes], object]] = {"commit": decode_commit, "tree": decode_tree, "refs": decode_ref_table}
+
+
+def _metadata() -> dict[str, bytes]:
+    log = by_the_book.read_log(GOLDEN, "digits")
+    areas = {"commit": ("commits", log[0]["commit"]), "tree": ("trees", log[0]["tree"]), "refs": ("trees", log[-1]["refs"])}
+    return {kind: (GOLDEN / area / name).read_bytes() for kind, (area, name) in areas.items()}
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [({"v": 2, "more": 1}, UnsupportedFormatError), ({"more": 1}, FormatError), ({"v": 0}, FormatError), ({"kind": "x"}, FormatError)],
+)  # fmt: skip
+def test_newer_and_unknown_metadata_is_refused(kind: str, change: dict[str, Any], refusal: type[RegistryError]) -> None:
+    data = _metadata()[kind]
+    DECODERS[kind](data)
+    with pytest.raises(refusal):
+        DECODERS[kind](by_the_book._canonical({**json.loads(data), **change}))
+
+
+def test_an_entry_in_anothers_place_is_refused(golden: Path) -> None:
+    shutil.copy(golden / "refs" / "digits" / "0000000001", golden / "refs" / "serving" / "0000000002")
+    with pytest.raises(IntegrityError, match="another's place"):
+        _open(golden).model("serving").resolve("main")
+
+
+def _fresh(parent: Path) -> Path:
+    folder = parent / "source"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -25,9 +25,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # pytest --hypot
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all tests that need a server, so each server is started once."""
+    """One worker runs all tests that need a server, by a fixture or by a parameter that names one: each is started once."""
     for item in items:
-        if _SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        names = {*getattr(item, "fixturenames", ()), *(name for name in parameters if isinstance(name, str))}
+        if names & _SERVER_FIXTURES:
             item.add_marker(pytest.mark.xdist_group("s3"))
 
 

@@ -31,7 +31,7 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     if not url or "\0" in url:
         raise InvalidInputError("an empty registry URL; give a folder or s3://bucket/prefix")
     if not _SCHEME.match(url):
-        return LocalBackend(Path(url).absolute())
+        return LocalBackend(Path(url).resolve())
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -45,7 +45,7 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     if scheme == "file":
         if parts.netloc not in {"", "localhost"}:
             raise InvalidInputError(f"{url} names the host {parts.netloc}; a folder's URL has three slashes: file:///folder")
-        return LocalBackend(Path(unquote(parts.path)).absolute())
+        return LocalBackend(Path(unquote(parts.path)).resolve())
     if scheme == "memory":
         with _memory_lock:
             return _memory_stores.setdefault(parts.netloc + parts.path, MemoryBackend(parts.netloc + parts.path))

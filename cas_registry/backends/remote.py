@@ -19,7 +19,7 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_CONNECTIONS = 64
-_STREAMING = frozenset({("s3", "s3a")})  # file systems whose pipe_file takes a file object with a length
+_STREAMING = frozenset({"s3"})  # whose pipe_file takes a file object with a length; the others read it into memory anyway
 _CONFLICT_STATUS = frozenset({409, 412})
 _ACCESS_STATUS = frozenset({401, 403})
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
@@ -40,7 +40,7 @@ class RemoteBackend:
 
     def __init__(self, filesystem: Any, root: str, url: str) -> None:
         self._fs = filesystem
-        self._body: Callable[[Data], Any] = _Body if filesystem.protocol in _STREAMING else bytes
+        self._body: Callable[[Data], Any] = _Body if _STREAMING.intersection(_protocols(filesystem)) else bytes
         self._root = root.strip("/")
         self._url = url
 
@@ -82,7 +82,9 @@ class RemoteBackend:
             raise
         for path, info in found.items():
             key = path.strip("/")[len(self._root) + 1 :]
-            if key and info.get("type") != "directory" and key.startswith(prefix):
+            if path.endswith("/") or info.get("type") == "directory":  # consoles make empty objects that stand for folders
+                continue
+            if key and key.startswith(prefix):
                 yield ObjectInfo(key, int(info.get("size") or 0), _milliseconds(info))
 
     def stat(self, key: str) -> ObjectInfo:
@@ -107,9 +109,9 @@ class RemoteBackend:
         return f"{self._root}/{check_key(key)}"
 
     def _find(self, base: str, stem: str) -> Mapping[str, Mapping[str, Any]]:
-        if stem:  # only what starts so is asked for
-            return dict(self._fs.find(base, prefix=stem, detail=True))
-        return dict(self._fs.find(base, detail=True))
+        options = {"prefix": stem} if stem else {}  # only what starts so is asked for
+        found = self._fs.find(base, detail=True, **options)
+        return found if isinstance(found, Mapping) else {}  # adlfs answers for an object with a list of its name
 
     def _exists(self) -> bool:
         bucket = self._root.partition("/")[0]
@@ -168,6 +170,10 @@ class _Body(io.RawIOBase):
     def __len__(self) -> int:
         return len(self._view)
 
+    def __getitem__(self, part: slice) -> "_Body":
+        """One part of an upload in several."""
+        return _Body(self._view[part])
+
     def readable(self) -> bool:
         return True
 
@@ -192,15 +198,6 @@ class _BeyondEndError(RegistryError):
     """A range that starts at or beyond the end of the object."""
 
 
-_S3_CONFIG = {
-    "connect_timeout": CONNECT_TIMEOUT_S,
-    "read_timeout": READ_TIMEOUT_S,
-    "max_pool_connections": MAX_CONNECTIONS,
-    "retries": {"total_max_attempts": 1},
-    "response_checksum_validation": "when_required",  # BLAKE3 checks every byte; some servers cannot do both
-}
-
-
 def open_filesystem(protocol: str, storage_options: Mapping[str, Any]) -> Any:
     """The fsspec file system of `protocol`, tuned for a registry. `storage_options` win over what is set here."""
     import fsspec  # noqa: PLC0415 - 110 ms that a local registry need not pay
@@ -208,7 +205,7 @@ def open_filesystem(protocol: str, storage_options: Mapping[str, Any]) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True, **storage_options}
     try:
         if protocol == "s3":
-            options["config_kwargs"] = {**_S3_CONFIG, **dict(options.get("config_kwargs") or {})}
+            options["config_kwargs"] = {**_s3_config(), **dict(options.get("config_kwargs") or {})}
         filesystem = fsspec.filesystem(protocol, **options)
     except ImportError as error:
         raise BackendError(f"no driver for {protocol}:// is installed: {error}") from error
@@ -217,6 +214,21 @@ def open_filesystem(protocol: str, storage_options: Mapping[str, Any]) -> Any:
     if protocol == "s3":
         filesystem.retries = 1
     return filesystem
+
+
+def _s3_config() -> dict[str, Any]:
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": READ_TIMEOUT_S,
+        "max_pool_connections": MAX_CONNECTIONS,
+        "retries": {"total_max_attempts": 1},
+        "response_checksum_validation": "when_required",  # BLAKE3 checks every byte; some servers cannot do both
+    }
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
 def _describe(error: BaseException) -> tuple[int | None, str, str]:

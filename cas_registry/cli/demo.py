@@ -21,8 +21,8 @@ from cas_registry.operations.history import LogRecord
 from cas_registry.registry import Registry
 
 MODEL = "writer"
-_STEPS = 100
-_HEAD_STEPS = 60
+_STEPS = 70
+_HEAD_STEPS = 40
 _BUFFER_BYTES = 1 << 20
 
 

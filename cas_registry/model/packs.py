@@ -31,6 +31,8 @@ _RECIPE = struct.Struct("<32sQIII")  # file id, size, chunks of the file, first 
 _TRAILER = struct.Struct("<32sIII4x8s")  # footer hash, footer bytes, chunks, recipes, magic
 HEADER_BYTES = _HEADER.size
 TRAILER_BYTES = _TRAILER.size
+CHUNK_ROW_BYTES = _CHUNK.size
+RECIPE_BYTES = _RECIPE.size  # without its chunk ids
 NO_BASE = 0xFFFFFFFF
 
 
@@ -96,9 +98,7 @@ class PackBuilder:
             footer += _RECIPE.pack(recipe.file.digest, recipe.size_bytes, recipe.total, recipe.first, len(recipe.chunks))
             footer += b"".join(recipe.chunks)
         self._append(footer)
-        self._append(
-            _TRAILER.pack(blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC)
-        )
+        self._append(_TRAILER.pack(blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC))
         data = memoryview(self._data)[: self._end]
         return PackName.of(data), data
 

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from cas_registry.chunking import Piece
 from cas_registry.codecs import Buffer, encode_chunk
-from cas_registry.model.ids import ChunkId, FileId
+from cas_registry.model.ids import ID_BYTES, ChunkId, FileId
 from cas_registry.model.maps import Located, PackInfo
-from cas_registry.model.packs import RECIPE_CHUNKS, PackBuilder, Recipe
+from cas_registry.model.packs import CHUNK_ROW_BYTES, RECIPE_BYTES, RECIPE_CHUNKS, PackBuilder, Recipe
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.store.objects import ObjectStore
 
@@ -116,7 +116,7 @@ class PackWriter:
         pending = self._fresh.get(piece.digest)
         if pending is not None or piece.stored is None:
             return pending
-        if self._builder.size_bytes + len(piece.stored) > self._pack_bytes and not self._builder.is_empty:
+        if self._builder.size_bytes + CHUNK_ROW_BYTES + len(piece.stored) > self._pack_bytes and not self._builder.is_empty:
             self._upload()
         offset = self._builder.add(
             piece.digest, piece.stored, raw_bytes=piece.raw_bytes, codec=piece.codec, element=piece.element
@@ -130,7 +130,7 @@ class PackWriter:
         """Record of which chunks a file consists, so that maps can be rebuilt from packs."""
         for first in range(0, len(digests), RECIPE_CHUNKS):
             part = digests[first : first + RECIPE_CHUNKS]
-            if self._builder.size_bytes + len(part) * 32 > self._pack_bytes and not self._builder.is_empty:
+            if self._builder.size_bytes + RECIPE_BYTES + len(part) * ID_BYTES > self._pack_bytes and not self._builder.is_empty:
                 self._upload()
             self._builder.add_recipe(Recipe(file, size_bytes, len(digests), first, part))
 
@@ -141,7 +141,7 @@ class PackWriter:
         self._settle(0)
 
     def abandon(self) -> None:
-        """Wait for uploads under way and forget them: a failed commit leaves only packs that nothing names."""
+        """Cancel the uploads that have not begun and forget the others: a failed commit leaves only packs that nothing names."""
         for _, future in self._uploads:
             future.cancel()
         self._uploads.clear()

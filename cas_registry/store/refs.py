@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cas_registry.errors import InvalidInputError, NotFoundError, UnsupportedFormatError
+from cas_registry.errors import IntegrityError, InvalidInputError, NotFoundError, UnsupportedFormatError
 from cas_registry.model.entry import (
     MAX_INLINE_TABLE_BYTES,
     Entry,
@@ -18,6 +18,7 @@ from cas_registry.model.entry import (
 )
 from cas_registry.model.ids import ID_HEX_DIGITS, CommitId, MapName, RefTableId, TreeId
 from cas_registry.model.revision import Revision, parse_time
+from cas_registry.store.layout import entry_key
 from cas_registry.store.log import BATCH, Log, Recorded
 from cas_registry.store.objects import ObjectStore
 
@@ -171,7 +172,13 @@ class ModelRefs:
     def _before(self, kind: RefKind, name: str, ref: Ref) -> Ref | None:
         if ref.moved <= 1:
             return None
-        return self.table(self.log.read(ref.moved - 1)).of(kind).get(name)
+        before = self.table(self.log.read(ref.moved - 1)).of(kind).get(name)
+        if before is not None and before.moved >= ref.moved:  # following it would never end
+            key = entry_key(self.model, ref.moved - 1)
+            raise IntegrityError(
+                f"{key}: {kind.value} {name!r} says that it moved in an entry that comes later; run reg fsck", key=key
+            )
+        return before
 
     def _earlier(self, kind: RefKind, revision: Revision, ref: Ref, *, now_ms: int) -> Ref:
         moves_back = revision.back

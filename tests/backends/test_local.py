@@ -324,7 +324,7 @@ def test_an_interrupted_create_leaves_nothing(backend, root, monkeypatch, call):
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK])
 def test_a_file_system_without_links_is_refused_with_advice(backend, root, monkeypatch, code):
     monkeypatch.setattr(os, "link", raising(code))
-    with pytest.raises(BackendError, match="hard links.*another disk") as caught:
+    with pytest.raises(BackendError, match=r"hard links.*another disk") as caught:
         backend.create("k", b"x")
     assert not caught.value.transient
     assert files_below(root) == []

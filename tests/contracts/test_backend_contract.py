@@ -289,6 +289,14 @@ def test_create_and_put_take_any_buffer(backend, kind):
     assert backend.get_many(["created", "put"], length=100) == [b"some bytes", b"some bytes"]
 
 
+def test_what_was_written_does_not_follow_its_buffer(backend):
+    buffer = bytearray(b"before" * 1000)
+    backend.create("created", memoryview(buffer))
+    backend.put("put", buffer)
+    buffer[:] = b"after!" * 1000
+    assert backend.get_many(["created", "put"], length=6) == [b"before", b"before"]
+
+
 @pytest.mark.parametrize("size_bytes", [10, 200_000])
 def test_a_race_of_creates_has_exactly_one_winner(store, size_bytes):
     clients = [store.open() for _ in range(store.racers)]

@@ -19,7 +19,7 @@ from pyfastcdc.py.constants import GEAR, MASKS
 
 from cas_registry.backends import Backend, Data
 from cas_registry.backends.memory import MemoryBackend
-from cas_registry.chunking import chunker_for
+from cas_registry.chunking import Piece, chunker_for
 from cas_registry.codecs import decode_chunk
 from cas_registry.errors import HostileNameError
 from cas_registry.model import canonical, commit, entry, maps, names, packs, registry_format
@@ -33,10 +33,12 @@ from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import ChunkingParameters, RegistryFormat, chunking_around, encode_format, format_body
 from cas_registry.model.tree import Mode, Tree, TreeEntry, encode_tree, make_tree
 from cas_registry.operations.init import create_registry
+from cas_registry.operations.transfer import PackWriter, worker_pool
 from cas_registry.registry import Registry, registry_over
 from cas_registry.settings import Settings
 from cas_registry.store import layout
 from cas_registry.store.catalogue import first_entry
+from cas_registry.store.objects import ObjectStore
 
 DOCS = Path(__file__).parents[2] / "docs"
 FORMAT, ARCHITECTURE = DOCS / "format.md", DOCS / "architecture.md"
@@ -532,6 +534,19 @@ def test_layout_table_is_the_structure_that_the_code_packs(name: str) -> None:
 def test_table_of_a_packs_parts_has_their_sizes() -> None:
     sizes = {part: int(size.split()[0]) for part, size in table("parts") if part != "stored chunks"}
     assert sizes == {name: LAYOUTS[name].size for name in ("pack header", "chunk row", "recipe", "pack trailer")}
+
+
+def test_a_pack_is_never_filled_beyond_its_size() -> None:
+    objects = ObjectStore(MemoryBackend())
+    pieces = [Piece(memoryview(blake3.blake3(number.to_bytes(4, "little")).digest(length=100))) for number in range(100)]
+    with worker_pool() as pool:
+        for pack_bytes in range(2000, 2300, 10):  # a chunk with its recipe takes 236 bytes
+            writer = PackWriter(objects, pool, pack_bytes=pack_bytes, known=lambda _: False)
+            for piece in writer.encode(pieces):
+                writer.add(piece)
+                writer.add_recipe(FileId(piece.digest), piece.raw_bytes, [piece.digest])
+            writer.finish()
+            assert all(pack_bytes - 236 < pack.size_bytes <= pack_bytes for pack in writer.packs[:-1])
 
 
 def _object_fields() -> dict[str, Iterable[str]]:

@@ -56,7 +56,7 @@ def read_version(root: Path, row: list[Any]) -> dict[str, tuple[str, bytes]]:
     _, commit, at, number, tree, root_map = row
     assert _json(_named(root, "commits", commit, "commit"), "commit")["tree"] == tree
     assert at >= number >= 1
-    maps = [_Map(root, root_map)]
+    maps = [Map(root, root_map)]
     found: dict[str, tuple[str, bytes]] = {}
     for path, mode, size, identity, folder in _walk(root, tree, ""):
         if mode == "tree" or size == 0:
@@ -65,11 +65,11 @@ def read_version(root: Path, row: list[Any]) -> dict[str, tuple[str, bytes]]:
         chunks = maps[0].chunks(identity)
         if chunks is None:
             name, length = maps[0].references.get((1, identity)) or maps[0].references[2, folder]
-            referenced = _Map(root, name)
+            referenced = Map(root, name)
             assert referenced.length == length
             chunks = referenced.chunks(identity)
         assert chunks is not None
-        data = b"".join(_chunk(root, *chunk) for chunk in chunks)
+        data = b"".join(read_chunk(root, *chunk) for chunk in chunks)
         assert len(data) == size
         assert blake3(data).hexdigest() == identity
         found[path] = (mode, data)
@@ -87,7 +87,7 @@ def _walk(root: Path, tree: str, prefix: str) -> Iterator[tuple[str, str, int, s
             yield from below
 
 
-class _Map:
+class Map:
     def __init__(self, root: Path, name: str) -> None:
         data = (root / "maps" / name).read_bytes()
         assert blake3(data).hexdigest() == name
@@ -123,7 +123,7 @@ class _Map:
         return None
 
 
-def _chunk(root: Path, pack: str, offset: int, stored: int, raw: int, codec: int, chunk: str, length: int) -> bytes:
+def read_chunk(root: Path, pack: str, offset: int, stored: int, raw: int, codec: int, chunk: str, length: int) -> bytes:
     path = root / "packs" / pack
     assert path.stat().st_size == length
     with path.open("rb") as file:
@@ -174,12 +174,12 @@ def _unseal(data: bytes, kind: str) -> bytes:
 
 def _json(data: bytes, kind: str) -> dict[str, Any]:
     value = json.loads(data)
-    assert _canonical(value) == data
+    assert canonical(value) == data
     assert (value["v"], value["kind"]) == (1, kind)
     return value
 
 
-def _canonical(value: object) -> bytes:
+def canonical(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -201,8 +201,8 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
     common = {"v": 1, "kind": "entry", "registry": registry, "op": "set", "gc_seen": 0, "time": time_ms, "who": "book"}
     nothing = {"refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "stats": None}
     catalogue = {**common, **nothing, "log": "catalogue", "versions": 0, "why": ""}
-    first = _append(root, {**catalogue, "n": 1, "prev": None, "models": {}, "format": _canonical(body).decode()})
-    _write(root / "format", _sealed(body, "format"))
+    first = _append(root, {**catalogue, "n": 1, "prev": None, "models": {}, "format": canonical(body).decode()})
+    _write(root / "format", sealed(body, "format"))
 
     trees: dict[str, bytes] = {}
     tree, _ = _add_tree(files, "", trees)
@@ -212,7 +212,7 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
     _write(root / "maps" / blake3(root_map).hexdigest(), root_map)
     for identity, data in trees.items():
         _write(root / "trees" / identity, data)
-    commit = _canonical(
+    commit = canonical(
         {
             "v": 1, "kind": "commit", "tree": tree, "parents": [], "author": "book", "time": time_ms, "message": "by the book",
             "params": {"lr": {"float": "1e-05"}}, "metrics": {}, "framework": {}, "inputs": [], "log": model, "position": 0,
@@ -229,13 +229,13 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
 
 def _append(root: Path, entry: dict[str, Any]) -> str:
     folder = root / "catalogue" if entry["log"] == "catalogue" else root / "refs" / entry["log"]
-    data = _sealed({**entry, "nonce": os.urandom(16).hex()}, "entry")
+    data = sealed({**entry, "nonce": os.urandom(16).hex()}, "entry")
     _write(folder / f"{entry['n']:010d}", data)
     return data[:64].decode()
 
 
-def _sealed(body: object, kind: str) -> bytes:
-    data = _canonical(body)
+def sealed(body: object, kind: str) -> bytes:
+    data = canonical(body)
     return _derived(data, kind).encode() + b"\n" + data
 
 
@@ -252,7 +252,7 @@ def _add_tree(files: Files, prefix: str, trees: dict[str, bytes]) -> tuple[str, 
             rows[name] = [name, "tree", size, identity]
         else:
             rows[name] = [name, mode, len(data), blake3(data).hexdigest()]
-    data = _canonical({"v": 1, "kind": "tree", "entries": [rows[name] for name in sorted(rows)]})
+    data = canonical({"v": 1, "kind": "tree", "entries": [rows[name] for name in sorted(rows)]})
     trees[_derived(data, "tree")] = data
     return _derived(data, "tree"), sum(row[2] for row in rows.values())
 
@@ -273,7 +273,9 @@ def _make_pack(contents: list[bytes]) -> tuple[bytes, dict[bytes, tuple[int, int
     for digest, (_, size) in placements.items():
         footer += struct.pack("<32sQIII", digest, size, 1, 0, 1) + digest
     count = len(placements)
-    return data + footer + struct.pack("<32sIII4x8s", blake3(footer).digest(), len(footer), count, count, b"KCAPSAC\x01"), placements
+    return data + footer + struct.pack(
+        "<32sIII4x8s", blake3(footer).digest(), len(footer), count, count, b"KCAPSAC\x01"
+    ), placements
 
 
 def _make_map(pack: bytes, placements: Mapping[bytes, tuple[int, int]], trees: Mapping[str, bytes]) -> bytes:

@@ -86,7 +86,7 @@ def make(root: Path) -> Registry:
         model.commit(
             write_folder(parent, first),
             message="first\n\nzwei Absätze",
-            params={"lr": 1e-05, "epochs": 3, "seed": -(2**62), "frozen": True, "notes": None, "optimizer": "adam \"w\" \\ \u0007"},
+            params={"lr": 1e-05, "epochs": 3, "seed": -(2**62), "frozen": True, "notes": None, "optimizer": 'adam "w" \\ \u0007'},
             metrics={"accuracy": 0.1, "loss": float("inf"), "f1": float("nan"), "zero": -0.0, "big": 1e16},
             framework={"name": "plain", "version": "1"},
             inputs=["s3://data/2025-11", "cas:digits@first"],
@@ -101,6 +101,7 @@ def make(root: Path) -> Registry:
         registry.model("serving").commit(served, message="only the weights")
         with patch.object(refs, "MAX_INLINE_TABLE_BYTES", 0):
             model.tag("prod", "candidate", reason="beats the first one")
+        registry.model("serving").tag("trusted", "digits@prod", reason="checked by hand")
     return registry
 
 
@@ -115,7 +116,7 @@ def describe(registry: Registry, root: Path) -> dict[str, object]:
 
 
 def describe_model(model: Model) -> dict[str, object]:
-    tags = ("candidate", "prod", "v0.1") if model.name == "digits" else ()
+    tags = {"digits": ("candidate", "prod", "v0.1"), "serving": ("trusted",)}[model.name]
     return {
         "branches": {info.name: [info.commit.hex, info.moved] for info in model.branches()},
         "tags": {info.name: [info.commit.hex, info.moved] for info in model.tags()},

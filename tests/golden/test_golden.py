@@ -11,8 +11,9 @@ from blake3 import blake3
 
 from cas_registry.errors import FormatError, IntegrityError, RegistryError, UnsupportedFormatError
 from cas_registry.model.commit import decode_commit
-from cas_registry.model.entry import decode_ref_table
+from cas_registry.model.entry import RefKind, decode_ref_table
 from cas_registry.model.tree import decode_tree
+from cas_registry.operations import placing
 from cas_registry.registry import Model, Registry, open_registry
 from cas_registry.settings import Settings
 from tests.golden import by_the_book
@@ -73,7 +74,7 @@ def test_the_golden_registry_has_what_is_hard_to_read() -> None:
     rows, recipes = zip(*(by_the_book.read_pack(path.read_bytes()) for path in (GOLDEN / "packs").iterdir()), strict=True)
     assert {row[4] for pack in rows for row in pack} == {0, 1}, "raw chunks and zstd ones"
     assert max(total for pack in recipes for total, _ in pack.values()) > 10, "a file of many chunks"
-    roots = [by_the_book._Map(GOLDEN, entry["map"]) for entry in log if entry["map"]]
+    roots = [by_the_book.Map(GOLDEN, entry["map"]) for entry in log if entry["map"]]
     assert {covers for root in roots for covers, _ in root.references} == {1, 2}, "references to files and to folders"
 
 
@@ -93,10 +94,21 @@ def test_files_read_one_by_one_in_both_models(golden: Path) -> None:
             assert registry.model(model).read_bytes(revision, file.path) == first[file.path][1]
 
 
+def test_another_models_version_reads_like_ones_own(golden: Path, tmp_path: Path) -> None:
+    registry = _open(golden)
+    serving = registry.model("serving")
+    serving.checkout("trusted", tmp_path / "out")
+    assert _on_disk(tmp_path / "out") == _with_parents(versions()[1])
+    assert [record.id for record in serving.log("trusted")] == [record.id for record in registry.model("digits").log("prod")]
+    row = by_the_book.read_refs(golden, by_the_book.read_log(golden, "serving")[-1])["tags"]["trusted"]
+    assert (row[0], row[2], row[3]) == (2, 2, 2)
+    assert by_the_book.read_version(golden, row) == _with_parents(versions()[1])
+
+
 def test_a_full_check_finds_nothing_wrong(golden: Path) -> None:
     report = _open(golden).fsck(read_data=True)
     assert [finding for finding in report.findings if finding.severity != "note"] == []
-    assert (report.exit_code, report.models, report.versions) == (0, 2, 4)
+    assert (report.exit_code, report.models, report.versions) == (0, 2, 5)
 
 
 def test_an_old_registry_takes_new_versions_and_keeps_every_old_object(golden: Path, tmp_path: Path) -> None:
@@ -113,6 +125,27 @@ def test_an_old_registry_takes_new_versions_and_keeps_every_old_object(golden: P
     assert _on_disk(tmp_path / "out") == _with_parents(first)
     after = _objects(golden)
     assert {key for key, digest in EXPECTATION["objects"].items() if after[key] != digest} == {"refs/digits/HEAD"}
+
+
+def test_hints_in_an_old_registry_save_storing_a_file_again(
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "BIG_FILE_BYTES", 16 * 1024)
+    weights = {"renamed.bin": versions()[1]["weights.bin"]}
+    model = _open(golden).model("third")
+    report = model.commit(write_folder(_fresh(tmp_path), weights))
+    assert (report.new_bytes, report.packs) == (0, 0)
+    assert model.read_bytes("main", "renamed.bin") == weights["renamed.bin"][1]
+
+
+def test_a_tag_at_another_models_version_introduces_it(golden: Path) -> None:
+    registry = _open(golden)
+    registry.model("serving").tag("next", "digits@experiment")
+    entry = by_the_book.read_log(golden, "serving")[-1]
+    row = by_the_book.read_refs(golden, entry)["tags"]["next"]
+    assert row == [3, entry["commit"], 3, 3, entry["tree"], entry["map"]]
+    assert entry["commit"] == registry.model("digits").resolve("experiment").commit.hex
+    assert by_the_book.read_version(golden, row) == _with_parents(versions()[2])
 
 
 # Another implementation
@@ -139,7 +172,7 @@ def test_packs_alone_tell_where_every_file_lies() -> None:
         recipes.update(found)
     for data in {data for files in versions() for _, data in files.values() if data}:
         total, ids = recipes[blake3(data).hexdigest()]
-        assert data == b"".join(by_the_book._chunk(GOLDEN, *chunks[ids[number]]) for number in range(total))
+        assert data == b"".join(by_the_book.read_chunk(GOLDEN, *chunks[ids[number]]) for number in range(total))
 
 
 @pytest.fixture
@@ -187,7 +220,7 @@ NEWER: dict[str, Change] = {
 def _rewrite(path: Path, kind: str, change: Change) -> None:
     value = json.loads(path.read_bytes()[65:])
     change(value)
-    path.write_bytes(by_the_book._sealed(value, kind))
+    path.write_bytes(by_the_book.sealed(value, kind))
 
 
 @pytest.mark.parametrize("what", NEWER)
@@ -201,7 +234,7 @@ def test_a_newer_format_is_refused_and_left_alone(golden: Path, what: str) -> No
 
 def _uses_of_a_head(model: Model, folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: model.resolve("main")
-    yield lambda: model.log()
+    yield model.log
     yield lambda: model.checkout("main", folder / "out")
     yield lambda: model.tag("new", "main")
     yield lambda: model.commit(write_folder(_fresh(folder), versions()[0]))
@@ -243,7 +276,18 @@ def test_newer_and_unknown_metadata_is_refused(kind: str, change: dict[str, Any]
     data = _metadata()[kind]
     DECODERS[kind](data)
     with pytest.raises(refusal):
-        DECODERS[kind](by_the_book._canonical({**json.loads(data), **change}))
+        DECODERS[kind](by_the_book.canonical({**json.loads(data), **change}))
+
+
+def test_the_history_of_a_ref_never_runs_in_a_circle(golden: Path) -> None:
+    def claim_a_later_move(entry: dict[str, Any]) -> None:
+        entry["refs"]["tags"]["prod"][0] = 8
+
+    _rewrite(golden / "refs" / "digits" / "0000000007", "entry", claim_a_later_move)
+    model = _open(golden).model("digits")
+    for use in (lambda: model.history(RefKind.TAG, "prod"), lambda: model.resolve("prod@{1}")):
+        with pytest.raises(IntegrityError, match="refs/digits/0000000007"):
+            use()
 
 
 def test_an_entry_in_anothers_place_is_refused(golden: Path) -> None:

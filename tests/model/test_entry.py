@@ -153,7 +153,20 @@ def test_a_model_with_a_hostile_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [None, [], ["live"], ["live", 1, 1], ["dead", 1], [True, 1], ["live", True], ["live", -1], ["live", 10**10], {"live": 1}],
+    [
+        None,
+        [],
+        ["live"],
+        ["live", 1, 1],
+        ["dead", 1],
+        [True, 1],
+        [[], 1],
+        [{}, 1],
+        ["live", True],
+        ["live", -1],
+        ["live", 10**10],
+        {"live": 1},
+    ],
 )
 def test_a_model_row_of_another_shape_is_refused(row: Any) -> None:
     with pytest.raises(FormatError):

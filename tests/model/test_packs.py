@@ -126,49 +126,49 @@ def test_a_row_within_the_chunks_is_accepted() -> None:
     assert len(decode_pack(_repacked(_row(32, 60, 60), 1, 0)).placements) == 1
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        _row(0, 10, 10),
-        _row(31, 10, 10),
-        _row(32, 61, 61),
-        _row(91, 2, 2),
-        _row(92, 1, 1),
-        _row(2**32 - 1, 1, 1),
-        _row(32, 2**32 - 1, 1, 1),
-        _row(32, 0, 1, 1),
-        _row(32, 10, 0, 1),
-        _row(32, 10, 11),
-        _row(32, 10, 10_001, 1),
-        _row(32, 60, 16 * 1024 * 1024 + 1, 1),
-        _row(32, 10, 10, 2),
-        _row(32, 10, 10, 0, 0, 1),
-        _row(32, 10, 10, 0, 0, 0, 0),
-    ],
-)
+REFUSED_ROWS = {
+    "in the header": _row(0, 10, 10),
+    "across the header's end": _row(31, 10, 10),
+    "longer than the chunks": _row(32, 61, 61),
+    "across the end": _row(91, 2, 2),
+    "at the end": _row(92, 1, 1),
+    "far away": _row(2**32 - 1, 1, 1),
+    "4 GiB stored": _row(32, 2**32 - 1, 1, 1),
+    "nothing stored": _row(32, 0, 1, 1),
+    "nothing raw": _row(32, 10, 0, 1),
+    "raw of two lengths": _row(32, 10, 11),
+    "a bomb": _row(32, 10, 10_001, 1),
+    "a chunk over the limit": _row(32, 60, 16 * 1024 * 1024 + 1, 1),
+    "unknown codec": _row(32, 10, 10, 2),
+    "reserved bits": _row(32, 10, 10, 0, 0, 1),
+    "a base": _row(32, 10, 10, 0, 0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED_ROWS.values(), ids=REFUSED_ROWS)
 def test_a_row_that_leads_outside_the_chunks_or_beyond_the_limits_is_refused(row: bytes) -> None:
     with pytest.raises(FormatError):
         decode_pack(_repacked(row, 1, 0))
 
 
-@pytest.mark.parametrize(
-    ("footer", "rows", "recipe_rows"),
-    [
-        (b"", 1, 0),
-        (_row(32, 1, 1), 2, 0),
-        (_row(32, 1, 1), 0, 0),
-        (_row(32, 1, 1), 0, 1),
-        (_recipe(1, 0, 1), 0, 1),
-        (_recipe(1, 0, 1) + bytes(31), 0, 1),
-        (_recipe(1, 0, 1) + bytes(33), 0, 1),
-        (_recipe(1, 1, 1) + bytes(32), 0, 1),
-        (_recipe(0, 0, 1) + bytes(32), 0, 1),
-        (_recipe(2**32 - 1, 2**32 - 1, 1) + bytes(32), 0, 1),
-        (_recipe(0, 0, 0), 0, 2),
-        (_recipe(0, 0, 0), 0, 0),
-        (b"x", 0, 0),
-    ],
-)
+REFUSED_FOOTERS = {
+    "a row and no bytes": (b"", 1, 0),
+    "two rows announced": (_row(32, 1, 1), 2, 0),
+    "bytes of no row": (_row(32, 1, 1), 0, 0),
+    "a row taken for a recipe": (_row(32, 1, 1), 0, 1),
+    "a recipe without its chunk": (_recipe(1, 0, 1), 0, 1),
+    "a chunk cut short": (_recipe(1, 0, 1) + bytes(31), 0, 1),
+    "a byte more": (_recipe(1, 0, 1) + bytes(33), 0, 1),
+    "a part beyond its file": (_recipe(1, 1, 1) + bytes(32), 0, 1),
+    "a part of an empty file": (_recipe(0, 0, 1) + bytes(32), 0, 1),
+    "numbers that overflow": (_recipe(2**32 - 1, 2**32 - 1, 1) + bytes(32), 0, 1),
+    "two recipes announced": (_recipe(0, 0, 0), 0, 2),
+    "bytes of no recipe": (_recipe(0, 0, 0), 0, 0),
+    "one byte": (b"x", 0, 0),
+}
+
+
+@pytest.mark.parametrize(("footer", "rows", "recipe_rows"), REFUSED_FOOTERS.values(), ids=REFUSED_FOOTERS)
 def test_a_footer_that_does_not_add_up_is_refused(footer: bytes, rows: int, recipe_rows: int) -> None:
     with pytest.raises(FormatError):
         decode_pack(_repacked(footer, rows, recipe_rows))

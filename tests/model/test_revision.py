@@ -211,6 +211,7 @@ DAY_MS = 24 * 3600 * 1000
         ("2026-11-01T14:30Z", "2026-11-01T14:30:00+00:00"),
         ("2026-11-01T14:30+02:00", "2026-11-01T12:30:00+00:00"),
         ("2026-11-01T14:30:05.123-05:00", "2026-11-01T19:30:05.123+00:00"),
+        ("2516-04-01T15:46:30.148", "2516-04-01T15:46:30.148+00:00"),  # a float of seconds would lose a millisecond
     ],
 )
 def test_dates_mean_their_last_millisecond_and_times_themselves_in_utc(text: str, expected: str) -> None:

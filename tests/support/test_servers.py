@@ -23,12 +23,19 @@ def is_listening(port: int) -> bool:
 @WITH_SERVERS
 @pytest.mark.parametrize("start", [ministack, rclone_s3])
 def test_a_server_ends_with_its_context_also_when_the_body_fails(tmp_path, start):
-    with pytest.raises(ZeroDivisionError), start(tmp_path) as server:
-        assert server.make_bucket("bucket") == "bucket"
-        assert server.make_bucket("bucket") == "bucket"
-        assert is_listening(port_of(server))
-        raise ZeroDivisionError
-    assert not is_listening(port_of(server))
+    ports = []
+
+    def use() -> None:
+        with start(tmp_path) as server:
+            ports.append(port_of(server))
+            assert server.make_bucket("bucket") == "bucket"
+            assert server.make_bucket("bucket") == "bucket"
+            assert is_listening(ports[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        use()
+    assert not is_listening(ports[0])
 
 
 @WITH_SERVERS
@@ -119,6 +126,11 @@ def seaweedfs_server() -> None:
 
 
 def test_a_test_with_a_server_is_in_its_group(seaweedfs_server, request):
+    assert request.node.get_closest_marker("xdist_group").args == ("s3",)
+
+
+@pytest.mark.parametrize("kind", ["ministack_server"])
+def test_a_test_with_a_parameter_that_names_a_server_is_in_its_group(kind, request):
     assert request.node.get_closest_marker("xdist_group").args == ("s3",)
 
 

@@ -98,7 +98,7 @@ class IntegrityError(RegistryError):
 
 
 class FormatError(IntegrityError):
-    """Bytes that no writer of this format produces. The only error that decoders raise."""
+    """Bytes that no writer of this format produces. Decoders raise this, or UnsupportedFormatError, and nothing else."""
 
     code = "format"
 

@@ -1,6 +1,6 @@
 """Object stores through fsspec: S3 by s3fs, Google Cloud Storage by gcsfs, Azure by adlfs.
 
-The file system's own retries are turned off (`backends.retrying` counts them instead), its listing cache too: a cached
+The file system's own retries are turned off (`backends.wrappers` tries again instead), its listing cache too: a cached
 listing would show a registry that no longer is.
 """
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from cas_registry.errors import FormatError, InvalidInputError, LimitError, UnsupportedFormatError
 from cas_registry.model.ids import ObjectId
 
-MAX_METADATA_BYTES = 64 * 1024 * 1024  # a tree of 10^6 files is ~110 MB in the worst case of names, ~60 MB in practice
+MAX_METADATA_BYTES = 64 * 1024 * 1024  # a row of a tree takes some 95 bytes: about 700,000 files in one folder
 MAX_INTEGER = 2**63 - 1
 _SEAL_BYTES = 65
 

@@ -60,7 +60,7 @@ def test_the_one_spelling_of_a_value(value: Any, data: bytes) -> None:
         {1: 1, "a": 2},
         {(1, 2): 3},
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
     with pytest.raises(InvalidInputError):

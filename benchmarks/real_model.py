@@ -119,9 +119,10 @@ def main() -> None:
             time.sleep(0.1)
             step(f"commit, {name} changed", lambda model: model.commit(live))
             step("tag prod moved", lambda model: model.tag("prod", "main", reason="better"))
+        target = work / "out"
         for number, folder in enumerate(versions):
-            target = work / "out"
-            step(f"checkout of version {number + 1}", lambda model, n=number: model.checkout(f"main~{len(versions) - 1 - n}", target))
+            revision = f"main~{len(versions) - 1 - number}"
+            step(f"checkout of version {number + 1}", lambda model, revision=revision: model.checkout(revision, target))
             assert same(folder, target), f"version {number + 1} differs"
         step("resolve prod", lambda model: model.resolve("prod"))
         print("every version equal byte for byte")
@@ -129,7 +130,10 @@ def main() -> None:
 
 def same(left: Path, right: Path) -> bool:
     """Whether two folders hold the same files with the same bytes."""
-    names = [{path.relative_to(root) for path in root.rglob("*") if path.is_file() and ".reg" not in path.parts} for root in (left, right)]
+    names = [
+        {path.relative_to(root) for path in root.rglob("*") if path.is_file() and ".reg" not in path.parts}
+        for root in (left, right)
+    ]
     return names[0] == names[1] and all(filecmp.cmp(left / name, right / name, shallow=False) for name in names[0])
 
 

@@ -6,7 +6,6 @@ that ignore conditional writes.
 
 import contextlib
 import secrets
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -41,11 +40,8 @@ def probe_create(backend: Backend, *, executor: Executor | None = None, racers: 
         reads_back = backend.get(keys[0], length=16) == b"first"
         winners = 1
         if executor is not None:
-            attempts: list[Callable[[], bool]] = [
-                lambda body=str(number).encode(): _create(backend, keys[1], body)  # type: ignore[misc]
-                for number in range(racers)
-            ]
-            winners = sum(executor.map(lambda attempt: attempt(), attempts))
+            bodies = [str(number).encode("ascii") for number in range(racers)]
+            winners = sum(executor.map(lambda body: _create(backend, keys[1], body), bodies))
         return ProbeReport(refused, winners, racers if executor else 1, reads_back)
     finally:
         for key in keys:

@@ -135,7 +135,7 @@ class RemoteBackend:
         except Exception as error:  # noqa: BLE001 - the seam: every foreign error becomes ours
             raise self._translate(verb, key, error) from error
 
-    def _translate(self, verb: str, key: str, error: BaseException) -> RegistryError:
+    def _translate(self, verb: str, key: str, error: BaseException) -> RegistryError:  # noqa: PLR0911 - one line a meaning
         status, code, name = _describe(error)
         what = f"cannot {verb} {key} in {self.url}" if key else f"cannot {verb} {self.url}"
         if code == "NoSuchBucket" or name == "NoSuchBucket":

@@ -27,7 +27,10 @@ def test_the_tour_runs_in_the_shell_and_in_python(tmp_path: Path, environment: d
     work = tmp_path / "work"
     work.mkdir()
     output = ""
-    for program in (["bash", "-euo", "pipefail", "-c", _block("tour")], [sys.executable, "-W", "error", "-c", _block("python tour")]):
+    for program in (
+        ["bash", "-euo", "pipefail", "-c", _block("tour")],
+        [sys.executable, "-W", "error", "-c", _block("python tour")],
+    ):
         result = subprocess.run(program, cwd=work, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         output += result.stdout

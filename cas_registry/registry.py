@@ -521,4 +521,3 @@ def remember_version(
 def registry_over(backend: Backend, world: World) -> Registry:
     """The registry on a backend made by hand: for counting requests, for tests."""
     return Registry(open_stores(backend), world)
-

@@ -62,6 +62,7 @@ _TABLE = (
     table=_TABLE,
     name="reg",
     subcommand_metavar="VERB ...",
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Options of this page may also follow the verb. REV is a tag, a branch, main~2, main@{3}, main@{2026-11-01}, or 8 or more "
     "hex digits of a commit; MODEL@REV:PATH names a model and a file too.",

@@ -68,7 +68,7 @@ def wants_json(arguments: Sequence[str] | None) -> bool:
     """Whether the command line asks for JSON, for errors that come before it is understood."""
     json = False
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == "--":
             break
         chosen = following if word == "--format" else word.removeprefix("--format=") if word.startswith("--format=") else None

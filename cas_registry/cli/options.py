@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cas_registry.cli.failures import guarded
+from cas_registry.cli.failures import USAGE, guarded
 from cas_registry.cli.group import GlobalOption, Verb
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,7 +63,13 @@ def global_options(function: Callable[[], None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
-        click.get_current_context().obj = _take_choices(values)
+        context = click.get_current_context()
+        context.obj = choices = _take_choices(values)
+        if context.invoked_subcommand is None:
+            if choices.format is Format.JSON:
+                raise click.UsageError("no verb was given; reg --help lists them", context)
+            click.echo(context.get_help(), err=True)
+            context.exit(USAGE)
 
     return _with_options(run)
 

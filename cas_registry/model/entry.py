@@ -184,6 +184,8 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         raise FormatError(f"a log entry with the operation {str(op)[:40]!r}")
     if (models is None) == (log == CATALOGUE) or (refs is None) != (log == CATALOGUE):
         raise FormatError("an entry of the catalogue holds models, every other one refs")
+    if len({commit is None, tree is None, map_root is None}) > 1:
+        raise FormatError("a log entry that introduces a commit names its tree and its map too")
     entry = Entry(
         registry=canonical.hex_digits(registry, what="registry"),
         log=CATALOGUE if log == CATALOGUE else _log_name(log),

@@ -24,7 +24,7 @@ _DEVICES = frozenset(
 _RESERVED = frozenset({".git", ".reg"})  # a checkout must not plant a repository's or a binding's configuration
 _RESERVED_MODELS = frozenset({"head", "catalogue"})
 _HEX_ID = re.compile(r"[0-9a-fA-F]{64}")
-_REF_FORBIDDEN = ("@", "~", "^")  # they separate the parts of a revision
+_REF_FORBIDDEN = ("@", "~", "^", "{", "}")  # they separate the parts of a revision
 
 
 def check_component(name: str) -> None:

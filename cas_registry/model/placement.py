@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from cas_registry.errors import FormatError
+from cas_registry.errors import FormatError, UnsupportedFormatError
 from cas_registry.model.ids import ChunkId
 from cas_registry.model.registry_format import MAX_CHUNK_BYTES, MAX_PACK_BYTES
 
@@ -37,9 +37,9 @@ class Placement:
 
 
 def check_placement(offset: int, stored_bytes: int, raw_bytes: int, codec: int) -> Codec:
-    """The codec of a placement whose numbers are within the limits. Raises FormatError."""
+    """The codec of a placement whose numbers are within the limits. Raises FormatError, or UnsupportedFormatError for a newer codec."""
     if codec not in _CODECS:
-        raise FormatError(f"a chunk in codec {codec}, which this version does not know; upgrade to read it")
+        raise UnsupportedFormatError(f"a chunk in codec {codec}, which this version does not know; upgrade to read it")
     if not 1 <= raw_bytes <= MAX_CHUNK_BYTES:
         raise FormatError(f"a chunk of {raw_bytes:,} bytes; the limit is {MAX_CHUNK_BYTES:,}")
     if stored_bytes < 1 or offset + stored_bytes > MAX_PACK_BYTES:

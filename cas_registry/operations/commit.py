@@ -122,16 +122,17 @@ def commit_files(
             return _report_nothing_new(request, parent, snapshot, files_read)
         if parent is None and not snapshot.files and not request.allow_empty:
             raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
-        written = _write(stores, request, snapshot, ids, built, parent, files_read, pool, progress)
+        nearest = parent or _newest_version(refs, head)
+        written = _write(stores, request, snapshot, ids, built, nearest, files_read, pool, progress)
     return _publish(stores, refs, head, request, written)
 
 
 def _write(
     stores: Stores, request: CommitRequest, snapshot: Snapshot, ids: Mapping[str, FileId], built: BuiltTrees,
-    parent: Version | None, files_read: int, pool: Executor, progress: Progress,
+    nearest: Version | None, files_read: int, pool: Executor, progress: Progress,
 ) -> _Written:  # fmt: skip
     """Write packs, maps and trees, in that order, and make sure that the folder held still."""
-    known = Known(stores, parent, request.base)
+    known = Known(stores, nearest, request.base)
     writer = PackWriter(stores.objects, pool, pack_bytes=stores.format.pack_bytes, known=known.has_chunk)
     try:
         placed = place_files(stores, snapshot, ids, built, known, writer, pool, progress=progress)
@@ -139,7 +140,7 @@ def _write(
     except BaseException:
         writer.abandon()
         raise
-    root, hints = write_maps(stores, placed, built, lambda: os.urandom(16))
+    root, hints = write_maps(stores, placed, built, writer.packs, lambda: os.urandom(16))
     for identity, tree in built.trees.items():
         if identity.digest not in known.trees:
             stores.objects.write_tree(tree)
@@ -208,6 +209,12 @@ def _branch_version(refs: ModelRefs, head: tuple[Recorded, RefTable] | None, bra
         return None
     ref = head[1].branches.get(branch)
     return refs.version(ref.version) if ref and ref.version else None
+
+
+def _newest_version(refs: ModelRefs, head: tuple[Recorded, RefTable] | None) -> Version | None:
+    """Where the first commit of a new branch looks for what is there already. It does not become its parent."""
+    rows = [ref.version for kind in RefKind for ref in (head[1].of(kind).values() if head else ()) if ref.version]
+    return refs.version(max(rows, key=lambda row: row.at)) if rows else None
 
 
 def _check_names(request: CommitRequest, table: RefTable) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import blake3
 
 from cas_registry.chunking import Piece, chunker_for
-from cas_registry.errors import FormatError, IntegrityError
+from cas_registry.errors import FormatError, IntegrityError, LimitError
+from cas_registry.model.canonical import MAX_METADATA_BYTES
 from cas_registry.model.ids import FileId, MapName, TreeId
 from cas_registry.model.maps import (
     CHUNK_REF_BYTES,
@@ -23,6 +24,7 @@ from cas_registry.model.maps import (
     Covers,
     Located,
     MapBuilder,
+    PackInfo,
     Reference,
 )
 from cas_registry.operations.progress import Progress
@@ -34,6 +36,7 @@ from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 from cas_registry.worktree.scan import FoundFile, Snapshot
 
+MAX_FILE_ROWS = MAX_METADATA_BYTES // (PLACEMENT_BYTES + CHUNK_REF_BYTES)  # chunks whose rows fill a whole map
 MAX_KNOWN_MAP_BYTES = 128 * 1024 * 1024  # maps read to find duplicates
 INLINE_BYTES = 128 * 1024  # rows that a root keeps itself; more go to a map of their own
 
@@ -158,10 +161,14 @@ def place_files(
 
 
 def write_maps(
-    stores: Stores, placed: Placed, built: BuiltTrees, nonce: Callable[[], bytes]
+    stores: Stores, placed: Placed, built: BuiltTrees, packs: Sequence[PackInfo], nonce: Callable[[], bytes]
 ) -> tuple[MapName, dict[FileId, Reference]]:
-    """Write the maps of what is new and the root that names all; returns the root and where the stored big files are mapped."""
+    """Write the maps of what is new and the root that names all; returns the root and where the stored big files are mapped.
+
+    The root names every pack of the commit, also one that holds nothing but recipes, so that whatever lives on keeps them.
+    """
     root = MapBuilder(trees={tree.digest for tree in built.trees}, references=dict(placed.carried))
+    root.packs.update({pack: number for number, pack in enumerate(packs)})
     hints: dict[FileId, Reference | None] = {}
     room = INLINE_BYTES
     for group in sorted(placed.groups, key=lambda item: _row_bytes(item, placed)):
@@ -246,6 +253,13 @@ def _store(
     progress: Progress,
 ) -> None:  # fmt: skip
     """Cut, encode and pack these files, in order; batches of pieces are encoded by workers while the next are read."""
+    for file in missing.values():
+        if file.stat.size_bytes > MAX_FILE_ROWS * stores.format.chunking.avg_bytes:
+            raise LimitError(
+                f"{file.path} has {file.stat.size_bytes:,} bytes; with chunks of {stores.format.chunking.avg_bytes:,} bytes its map would "
+                "be over the limit. Split it, or make the registry with larger chunks",
+                path=file.path,
+            )
     total = sum(file.stat.size_bytes for file in missing.values())
     done = 0
     pending: deque[tuple[_Batch, Future[list[EncodedPiece]]]] = deque()

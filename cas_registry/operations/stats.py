@@ -4,12 +4,21 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cas_registry.model.entry import Entry, RefKind
-from cas_registry.store.layout import COMMITS, FILES, MAPS, PACKS, REFS, TREES
+from cas_registry.model.entry import CATALOGUE, Entry, RefKind
+from cas_registry.store.layout import COMMITS, FILES, FORMAT_KEY, MAPS, PACKS, REFS, TREES, log_prefix
 from cas_registry.store.log import Log
 from cas_registry.store.stores import Stores
 
-_AREAS = {"packs": PACKS, "maps": MAPS, "trees": TREES, "commits": COMMITS, "logs": REFS, "hints": FILES}
+_AREAS = {
+    "format": FORMAT_KEY,
+    "catalogue": log_prefix(CATALOGUE),
+    "packs": PACKS,
+    "maps": MAPS,
+    "trees": TREES,
+    "commits": COMMITS,
+    "logs": REFS,
+    "hints": FILES,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from cas_registry.errors import ConflictError, IntegrityError
 from cas_registry.model.entry import CATALOGUE, Entry, ModelRow, Operation
 from cas_registry.model.names import check_model, fold
-from cas_registry.store.log import Log, Recorded
+from cas_registry.store.log import Log, Recorded, check_writable
 
 
 class Catalogue:
@@ -25,6 +25,7 @@ class Catalogue:
         check_model(model)
         while True:
             head = self._head()
+            check_writable(head)
             models = dict(head.entry.models or {})
             row = models.get(model)
             if row is not None and not row.retired:

@@ -17,6 +17,7 @@ from cas_registry.errors import (
     IntegrityError,
     OutcomeUnknownError,
     RegistryError,
+    UnsupportedFormatError,
 )
 from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, decode_entry, encode_entry
 from cas_registry.model.ids import EntryId
@@ -184,3 +185,9 @@ def _unknown(key: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"the store stopped answering while {key} was written; it may have landed. Read the log before trying again", key=key
     )
+
+
+def check_writable(head: Recorded) -> None:
+    """Refuse to write after a collection: whoever does must know the lists of what is condemned. UnsupportedFormatError."""
+    if head.entry.gc_seen:
+        raise UnsupportedFormatError("this registry was collected by a newer cas_registry; upgrade before writing to it")

@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cas_registry.errors import IntegrityError, InvalidInputError, NotFoundError, UnsupportedFormatError
+from cas_registry.errors import IntegrityError, InvalidInputError, NotFoundError
 from cas_registry.model.entry import (
     MAX_INLINE_TABLE_BYTES,
     Entry,
@@ -19,7 +19,7 @@ from cas_registry.model.entry import (
 from cas_registry.model.ids import ID_HEX_DIGITS, CommitId, MapName, RefTableId, TreeId
 from cas_registry.model.revision import Revision, parse_time
 from cas_registry.store.layout import entry_key
-from cas_registry.store.log import BATCH, Log, Recorded
+from cas_registry.store.log import BATCH, Log, Recorded, check_writable
 from cas_registry.store.objects import ObjectStore
 
 
@@ -91,8 +91,8 @@ class ModelRefs:
 
     def next_entry(self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str) -> Entry:
         """The entry that follows `head` with this table, still without a commit. A large table is stored aside."""
-        if head is not None and head.entry.gc_seen:
-            raise UnsupportedFormatError("this registry was collected by a newer cas_registry; upgrade before writing to it")
+        if head is not None:
+            check_writable(head)
         spilled = len(encode_ref_table(table)) > MAX_INLINE_TABLE_BYTES
         return Entry(
             registry=registry,

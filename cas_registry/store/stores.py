@@ -1,6 +1,6 @@
 """The stores of one registry, opened together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cas_registry.backends import Backend
 from cas_registry.backends.wrappers import SingleWriterBackend
@@ -55,7 +55,11 @@ def open_stores(backend: Backend) -> Stores:
 
 
 def create_stores(backend: Backend, registry_format: RegistryFormat, *, who: str) -> Stores:
-    """A new registry: the catalogue's first entry, then `format`, which makes it one. AlreadyExistsError if there is one."""
+    """A new registry: the catalogue's first entry, then `format`, which makes it one. AlreadyExistsError if there is one.
+
+    Where somebody was stopped between the two (or is at it right now), the registry that the entry describes is finished instead, if
+    it has the same parameters.
+    """
     if backend.get_many([FORMAT_KEY], length=1) != [None]:
         raise AlreadyExistsError(
             f"there is a registry at {backend.url} already; open it, or choose another place", url=backend.url
@@ -64,13 +68,24 @@ def create_stores(backend: Backend, registry_format: RegistryFormat, *, who: str
     body = format_body(registry_format)
     entry = first_entry(registry_format.registry, body, time_ms=registry_format.created_ms, who=who)
     if stores.catalogue.log.append(entry) is None:
-        raise AlreadyExistsError(
-            f"somebody else is making a registry at {backend.url}, or was stopped while doing so; remove what is there, or choose "
-            "another place",
-            url=backend.url,
-        )
+        begun = recover_format(backend)
+        if (
+            begun is None
+            or replace(begun, registry=registry_format.registry, created_ms=registry_format.created_ms) != registry_format
+        ):
+            raise AlreadyExistsError(
+                f"somebody began to make a registry with other parameters at {backend.url}; use theirs, remove what is there, or "
+                "choose another place",
+                url=backend.url,
+            )
+        stores = _stores(backend, begun)
     stores.catalogue.log.write_hint(1)
-    stores.backend.create(FORMAT_KEY, encode_format(registry_format))
+    data = encode_format(stores.format)
+    try:
+        stores.backend.create(FORMAT_KEY, data)
+    except AlreadyExistsError:  # one's own lost answer, or whoever finished the same registry first
+        if backend.get(FORMAT_KEY, length=len(data) + 1) != data:
+            raise
     stores.backend.flush()
     return stores
 

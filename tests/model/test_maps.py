@@ -5,7 +5,7 @@ import struct
 import pytest
 from hypothesis import given
 
-from cas_registry.errors import FormatError, LimitError
+from cas_registry.errors import FormatError, LimitError, UnsupportedFormatError
 from cas_registry.model import maps
 from cas_registry.model.ids import ChunkId, FileId, MapName, PackName, TreeId
 from cas_registry.model.maps import (
@@ -198,8 +198,6 @@ REFUSED = {
     "a placement of no bytes": _map(placements=(_placement(stored=0),)),
     "a placement of an empty chunk": _map(placements=(_placement(raw=0, codec=1),)),
     "a bomb": _map(placements=(_placement(stored=10, raw=10_001, codec=1),), files=(_file(size_bytes=10_001),)),
-    "an unknown codec": _map(placements=(_placement(codec=2),)),
-    "a delta": _map(placements=(_placement(codec=3, base=0),)),
     "a base": _map(placements=(_placement(base=0),)),
     "reserved bits": _map(placements=(_placement(reserved=1),)),
     "a file of an unknown placement": _map(chunks=(1,)),
@@ -237,6 +235,12 @@ REFUSED = {
 def test_a_map_that_no_builder_writes_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         decode_map(data)
+
+
+@pytest.mark.parametrize("codec", [2, 3, 255])
+def test_a_codec_of_a_newer_version_is_told_from_damage(codec: int) -> None:
+    with pytest.raises(UnsupportedFormatError, match="upgrade"):
+        decode_map(_map(placements=(_placement(codec=codec),)))
 
 
 @pytest.mark.parametrize("which", range(6))

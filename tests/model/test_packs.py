@@ -139,7 +139,6 @@ REFUSED_ROWS = {
     "raw of two lengths": _row(32, 10, 11),
     "a bomb": _row(32, 10, 10_001, 1),
     "a chunk over the limit": _row(32, 60, 16 * 1024 * 1024 + 1, 1),
-    "unknown codec": _row(32, 10, 10, 2),
     "reserved bits": _row(32, 10, 10, 0, 0, 1),
     "a base": _row(32, 10, 10, 0, 0, 0, 0),
 }
@@ -185,7 +184,11 @@ def test_a_damaged_footer_is_refused_by_its_hash() -> None:
     decode_pack(bytes(data))
 
 
-@pytest.mark.parametrize("data", [b"", MAGIC, MAGIC + bytes(79), bytes(200), b"PK\x03\x04" + bytes(200)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", MAGIC, MAGIC + bytes(79), MAGIC + bytes(80), bytes(200), b"PK\x03\x04" + bytes(200)],
+    ids=["nothing", "magic", "a byte short", "no trailer", "zeros", "a zip"],
+)
 def test_what_is_no_pack_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         decode_pack(data)
@@ -204,7 +207,7 @@ def test_a_pack_of_impossible_length_is_refused(pack_bytes: int) -> None:
         footer_bytes(make.example_pack()[-TRAILER_BYTES:], pack_bytes=pack_bytes)
 
 
-@pytest.mark.parametrize("change", [b"", b"x", bytes(56)])
+@pytest.mark.parametrize("change", [b"", b"x", bytes(52)], ids=["a byte less", "a byte more", "a row more"])
 def test_a_footer_of_another_length_than_announced_is_refused(change: bytes) -> None:
     head, footer, trailer = make.split_pack(make.example_pack())
     other: Any = footer + change if change else footer[:-1]

@@ -189,6 +189,7 @@ def entries(draw: st.DrawFn) -> Entry:
     catalogue = draw(st.booleans())
     n = draw(st.integers(1, MAX_ENTRY_NUMBER))
     rows = st.builds(ModelRow, counts(MAX_ENTRY_NUMBER), st.booleans())
+    introduces = draw(st.booleans())
     return Entry(
         registry=draw(_hex_digits(32)),
         log=CATALOGUE if catalogue else draw(model_names()),
@@ -202,9 +203,9 @@ def entries(draw: st.DrawFn) -> Entry:
         refs=None if catalogue else draw(ref_tables() | ids(RefTableId)),
         models=draw(st.dictionaries(model_names(), rows, max_size=3)) if catalogue else None,
         format=draw(st.none() | stored_texts()),
-        commit=draw(st.none() | ids(CommitId)),
-        tree=draw(st.none() | ids(TreeId)),
-        map=draw(st.none() | ids(MapName)),
+        commit=draw(ids(CommitId)) if introduces else None,
+        tree=draw(ids(TreeId)) if introduces else None,
+        map=draw(ids(MapName)) if introduces else None,
         versions=draw(counts()),
         gc_seen=draw(counts()),
         stats=draw(st.none() | st.builds(CommitStats, counts(), counts(), counts(), counts())),

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 import click
 
-from cas_registry.cli.options import verb
+from cas_registry.cli.options import Format, verb
 from cas_registry.cli.session import Session
 
 _SHELLS = ("bash", "zsh", "fish")
@@ -31,8 +31,8 @@ def completion(session: Session, shell: str | None) -> None:
         raise click.UsageError(f"name a shell: {', '.join(_SHELLS)}", click.get_current_context())
     root = click.get_current_context().find_root()
     script = found(root.command, {}, "reg", "_REG_COMPLETE").source().strip()
-    view = View[str](lambda text: {"shell": chosen, "script": text}, lambda _, __: (), lambda _: ())
-    if session.out.format.value == "json":
+    view: View[str] = View(lambda text: {"shell": chosen, "script": text}, lambda _, __: ())
+    if session.out.format is Format.JSON:
         session.out.show(view, script)
     else:
         click.echo(script)

@@ -47,6 +47,38 @@ from cas_registry.worktree.binding import (
 from cas_registry.worktree.stat_cache import StatCache
 from cas_registry.worktree.target import TargetFolder
 
+__all__ = [
+    "BoundFolder",
+    "CheckoutReport",
+    "CommitReport",
+    "DoctorReport",
+    "FileInfo",
+    "FolderState",
+    "FsckReport",
+    "LogRecord",
+    "Model",
+    "ModelStats",
+    "Move",
+    "MoveReport",
+    "RefInfo",
+    "Registry",
+    "RegistryStats",
+    "StatusReport",
+    "Version",
+    "VersionDiff",
+    "VersionInfo",
+    "World",
+    "bind_folder",
+    "check",
+    "diagnose",
+    "find_binding",
+    "init_registry",
+    "open_registry",
+    "plain_options",
+    "registry_over",
+    "remember_version",
+]
+
 AnyPath = str | PathLike[str]
 
 

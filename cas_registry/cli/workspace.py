@@ -12,8 +12,7 @@ from cas_registry.registry import BoundFolder, Registry, bind_folder, find_bindi
 
 if TYPE_CHECKING:
     from cas_registry.operations.commit import CommitReport
-    from cas_registry.store.refs import Version
-    from cas_registry.worktree.binding import FolderState
+    from cas_registry.registry import FolderState, Version
 
 
 @dataclass(frozen=True, slots=True)

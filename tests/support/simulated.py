@@ -12,10 +12,13 @@ from typing import Any, Self
 from cas_registry.backends import Backend, Data, ObjectInfo
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.backends.wrappers import CountingBackend
+from cas_registry.model.entry import Ref, RefKind, decode_entry, encode_entry
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
 from cas_registry.operations.init import create_registry
 from cas_registry.registry import Registry, registry_over
 from cas_registry.settings import Settings
+from cas_registry.store.layout import entry_key
+from cas_registry.store.log import Recorded
 from cas_registry.worktree.scan import IGNORE_FILE
 
 AHEAD_NS = 3_000_000_000  # beyond every tick of every file system: what was written just now counts as old
@@ -280,3 +283,23 @@ class _Watchers:
 
 
 _watchers = _Watchers()
+
+
+def lengthen(registry: Registry, model: str, count: int) -> None:
+    """Append entries that move the tag `moving` on and off, as fast as they can be encoded; the hint follows."""
+    stores = registry._stores
+    refs = stores.refs(model)
+    found = refs.head()
+    assert found is not None
+    recorded, table = found
+    row = next(ref.version for ref in table.branches.values() if ref.version)
+    for _ in range(count):
+        number = recorded.n + 1
+        table = table.with_ref(RefKind.TAG, "moving", Ref(row if number % 2 else None, number))
+        entry = refs.next_entry(
+            recorded, table, registry=stores.format.registry, time_ms=number, who="tester@bench", why=f"move {number}"
+        )
+        data = encode_entry(entry)
+        stores.backend.create(entry_key(model, number), data)
+        recorded = Recorded(*decode_entry(data))
+    refs.log.write_hint(recorded.n)

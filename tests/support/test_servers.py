@@ -127,6 +127,8 @@ def seaweedfs_server() -> None:
 
 def test_a_test_with_a_server_is_in_its_group(seaweedfs_server, request):
     assert request.node.get_closest_marker("xdist_group").args == ("s3",)
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@s3"), "what xdist's scheduler reads"
 
 
 @pytest.mark.parametrize("kind", ["ministack_server"])

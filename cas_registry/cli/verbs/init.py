@@ -29,7 +29,7 @@ def init(session: Session, url: str, single_writer: bool) -> None:
     from cas_registry.registry import bind_folder, find_binding, init_registry, open_registry
 
     here = Path.cwd()
-    if "://" not in url and Path(url).absolute() == here:
+    if "://" not in url and Path(url).resolve() == here.resolve():
         raise InvalidInputError("the registry needs a folder of its own, beside what you commit: reg init ./registry")
     options = session.given_storage_options
     try:

@@ -7,7 +7,7 @@ from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, 
 from cas_registry.cli.views.fields import name_of
 from cas_registry.model.canonical import Scalar
 from cas_registry.operations.diff import Change, FileChange, VersionDiff
-from cas_registry.store.refs import Version
+from cas_registry.registry import Version
 
 _MARKS = {
     Change.ADDED: Styled("A", "green"),

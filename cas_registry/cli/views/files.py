@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from cas_registry.cli import text
 from cas_registry.cli.output import Document, Line, Paper, Styled, View
-from cas_registry.registry import FileInfo
-from cas_registry.store.refs import Version
+from cas_registry.registry import FileInfo, Version
 
 
 @dataclass(frozen=True, slots=True)

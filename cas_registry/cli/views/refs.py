@@ -8,8 +8,7 @@ from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, 
 from cas_registry.cli.views.fields import time_fields
 from cas_registry.model.entry import RefKind
 from cas_registry.operations.refs import MoveReport
-from cas_registry.registry import RefInfo
-from cas_registry.store.refs import Move
+from cas_registry.registry import Move, RefInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from cas_registry.cli import text
 from cas_registry.cli.output import Document, Line, Paper, View
 from cas_registry.cli.views.fields import name_of, paths_line
 from cas_registry.operations.status import StatusReport
-from cas_registry.store.refs import Version
+from cas_registry.registry import Version
 
 
 @dataclass(frozen=True, slots=True)

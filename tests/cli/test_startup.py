@@ -1,0 +1,59 @@
+"""What a command imports, and how long it takes to begin."""
+
+import json
+import os
+import sys
+import time
+
+import pytest
+
+from tests.cli.shell import Shell, program, python
+
+HEAVY = ("s3fs", "fsspec", "rich", "numpy", "asyncio", "botocore", "aiohttp", "pyfastcdc", "pathspec", "platformdirs", "blake3")
+
+SCRIPT = """
+import json, sys
+sys.argv = ["reg", *sys.argv[1:]]
+from cas_registry.cli import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def modules_of(*words: str) -> set[str]:
+    """What is imported once a command has run."""
+    found = python(SCRIPT, *words)
+    assert found.exit_code == 0, found.stderr
+    return set(json.loads(found.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_the_help_imports_neither_heavy_libraries_nor_any_verb(words):
+    modules = modules_of(*words)
+    assert modules.isdisjoint(HEAVY)
+    assert not [name for name in modules if name.startswith(("cas_registry.cli.verbs", "cas_registry.registry", "cas_registry.model"))]
+
+
+def test_the_help_of_a_verb_imports_that_verb_alone():
+    modules = modules_of("commit", "--help")
+    assert modules.isdisjoint(HEAVY)
+    assert [name for name in modules if name.startswith("cas_registry.cli.verbs.")] == ["cas_registry.cli.verbs.commit"]
+    assert "cas_registry.registry" not in modules
+
+
+def test_a_local_log_imports_no_file_system_library(story: Shell):
+    modules = modules_of("log")
+    assert "cas_registry.registry" in modules
+    assert modules.isdisjoint({"s3fs", "fsspec", "numpy", "asyncio", "botocore", "rich", "pyfastcdc", "platformdirs"})
+
+
+def test_the_help_is_quick():
+    program("--help")
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        assert program("--help").exit_code == 0
+        times.append(time.monotonic() - began)
+    assert min(times) < 0.2 * float(os.environ.get("REG_TEST_SLOWNESS", "1")), f"{times} on {sys.version}"

@@ -231,6 +231,17 @@ def test_an_entry_over_the_limit_is_neither_written_nor_read() -> None:
         decode_entry(seal(b" " * (MAX_ENTRY_BYTES + 1), EntryId))
 
 
+def test_an_entry_that_introduces_a_commit_names_its_tree_and_its_map() -> None:
+    whole = {"commit": FIRST.commit, "tree": FIRST.tree, "map": FIRST.map}
+    entry = dataclasses.replace(PLAIN, **whole)
+    assert decode_entry(encode_entry(entry))[1] == entry
+    for name, identity in whole.items():
+        with pytest.raises(FormatError, match="tree and its map"):
+            decode_entry(_changed(entry, **{name: None}))
+        with pytest.raises(InvalidInputError):
+            encode_entry(dataclasses.replace(PLAIN, **{name: identity}))
+
+
 UNREADABLE: dict[str, dict[str, Any]] = {
     "number zero": {"n": 0},
     "no predecessor": {"n": 2},

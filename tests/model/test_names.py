@@ -110,6 +110,8 @@ HOSTILE_REFS = {
     "steps": "main~2",
     "parent": "main^",
     "path": "main:x",
+    "brace": "main{3",
+    "closing brace": "main}",
     "slash first": "/main",
     "slash last": "main/",
     "empty": "",
@@ -254,7 +256,7 @@ def test_an_accepted_ref_is_made_of_accepted_components_without_marks_of_a_revis
     except HostileNameError:
         return
     assert all(is_component(part) for part in name.split("/"))
-    assert not set(name) & set("@~^:")
+    assert not set(name) & set("@~^:{}")
     assert not any(part.startswith("-") for part in name.split("/"))
 
 

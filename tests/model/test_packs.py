@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cas_registry.errors import FormatError
+from cas_registry.errors import FormatError, UnsupportedFormatError
 from cas_registry.model.ids import ChunkId, FileId, PackName
 from cas_registry.model.packs import (
     HEADER_BYTES,
@@ -148,6 +148,11 @@ REFUSED_ROWS = {
 def test_a_row_that_leads_outside_the_chunks_or_beyond_the_limits_is_refused(row: bytes) -> None:
     with pytest.raises(FormatError):
         decode_pack(_repacked(row, 1, 0))
+
+
+def test_a_row_in_the_codec_of_a_newer_version_is_told_from_damage() -> None:
+    with pytest.raises(UnsupportedFormatError, match="upgrade"):
+        decode_pack(_repacked(_row(32, 10, 10, 2), 1, 0))
 
 
 REFUSED_FOOTERS = {

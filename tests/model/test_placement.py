@@ -42,6 +42,12 @@ def test_numbers_beyond_the_limits_are_refused(numbers: tuple[int, int, int, int
         check_placement(*numbers)
 
 
+@pytest.mark.parametrize("codec", [2, 3, 255])
+def test_a_codec_of_a_newer_version_is_told_from_damage(codec: int) -> None:
+    with pytest.raises(UnsupportedFormatError, match=f"codec {codec}.*upgrade"):
+        check_placement(0, 1, 1, codec)
+
+
 @given(numbers=st.tuples(*[st.integers(0, 2**32 - 1)] * 3, st.integers(0, 255)))
 def test_any_numbers_of_a_row_are_accepted_within_the_limits_or_refused(numbers: tuple[int, int, int, int]) -> None:
     offset, stored_bytes, raw_bytes, _ = numbers

@@ -1,3 +1,4 @@
+import contextlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -35,6 +36,12 @@ class Double:
 class IgnoresConditions(Double):
     def create(self, key: str, data: bytes) -> None:
         self.inner.put(key, data)
+
+
+class AcceptsAndDrops(Double):
+    def create(self, key: str, data: bytes) -> None:
+        with contextlib.suppress(AlreadyExistsError):
+            self.inner.create(key, data)
 
 
 class ExistsThenWrite(Double):
@@ -114,8 +121,9 @@ def test_rclone_does_for_a_single_writer(rclone_server):
     assert probe_create(backend).safe_for_shared_writing
 
 
-def test_a_store_that_ignores_conditions_is_refused_even_without_a_race():
-    report = probe_create(IgnoresConditions())
+@pytest.mark.parametrize("double", [IgnoresConditions, AcceptsAndDrops])
+def test_a_store_that_accepts_a_second_create_is_refused_even_without_a_race(double):
+    report = probe_create(double())
     assert not report.second_create_refused
     assert not report.safe_for_shared_writing
 

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -218,6 +219,7 @@ class IgnoresConditions:
             setattr(self, method, getattr(self.inner, method))
 
     def create(self, key: str, data: bytes) -> None:
+        time.sleep(0.002)  # as a request takes, so that threads meet
         self.inner.put(key, data)
 
 
@@ -231,7 +233,7 @@ def test_a_single_writer_gets_create_from_a_store_that_ignores_conditions():
 
 
 def test_threads_of_a_single_writer_have_one_winner():
-    for _ in range(20):
+    for _ in range(5):
         backend = SingleWriterBackend(IgnoresConditions())
         gate = threading.Barrier(8)
 

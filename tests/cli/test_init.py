@@ -71,6 +71,12 @@ def test_a_registry_whose_making_was_stopped_is_finished(shell: Shell):
     shell.reg("models")
 
 
+def test_one_begun_with_other_parameters_is_left_alone(shell: Shell):
+    shell.reg("init", "../registry")
+    (shell.folder.parent / "registry" / "format").unlink()
+    assert "with other parameters" in shell.reg("init", "../registry", "--single-writer", code=4).stderr
+
+
 def test_a_single_writer_registry_says_so(shell: Shell):
     assert "one process write at a time" in shell.reg("init", "../registry", "--single-writer").stdout
     assert shell.reg("init", "../registry", "--json").json["shared"] is False

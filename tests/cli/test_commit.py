@@ -1,0 +1,141 @@
+import re
+
+import blake3
+
+from tests.cli.shell import Shell, python
+
+
+def test_json_tells_all_of_a_commit(story: Shell):
+    story.write("out/new.bin", b"new" * 1000)
+    found = story.reg("commit", "out", "-m", "third", "--tag", "candidate", "--tag", "v3", "--json").json
+    log = story.reg("log", "--json").json["commits"]
+    assert found["commit"] == log[0]["commit"]
+    assert found["parent"] == log[1]["commit"]
+    assert found["tree"] == log[0]["tree"]
+    assert (found["model"], found["branch"], found["number"], found["created"]) == ("fraud", "main", 3, True)
+    assert (found["files"], found["new_bytes"]) == (3, 3000)
+    assert found["raw_bytes"] == found["new_bytes"] + found["reused_bytes"] == 13 + 10240 + 3000
+    assert found["tags"] == log[0]["tags"] == ["candidate", "v3"]
+
+
+def test_quiet_prints_the_id_alone(bound: Shell):
+    bound.write("out/a", "a")
+    (line,) = bound.reg("commit", "out", "-q").lines
+    assert re.fullmatch(r"[0-9a-f]{64}", line)
+    assert bound.reg("log", "-q").lines == [line]
+
+
+def test_the_line_of_python_that_it_prints_loads_the_version(story: Shell, monkeypatch):
+    story.write("out/config.json", '{"layers": 4}')
+    shown = story.reg("commit", "out").lines
+    line = shown[shown.index("  Load it in Python:") + 1].strip()
+    assert python(line).exit_code == 0
+    assert (story.folder / "fraud-v3" / "config.json").read_text() == '{"layers": 4}'
+
+
+def test_the_line_of_python_carries_no_secret(shell: Shell):
+    shell.write("out/a", "a")
+    options = ["--storage-option", "secret=hunter2", "--storage-option", "profile=lab"]
+    shell.reg("init", "memory://loaded", *options, "--model", "m")
+    found = shell.reg("commit", "out", *options, "--json")
+    assert "storage_options={'profile': 'lab'}" in found.json["load"]
+    assert "hunter2" not in found.stdout
+
+
+def test_human_prints_id_number_bytes_and_what_to_type(story: Shell):
+    story.write("out/more.bin", bytes(range(250)) * 8)
+    found = story.reg("commit", "out", "-m", "third", "--tag", "best").stdout
+    first, second, *_ = found.splitlines()
+    assert re.fullmatch(r"fraud v3  [0-9a-f]{12}  on main, tag best", first)
+    assert re.fullmatch(r"  3 files, 12\.3 kB: 2\.0 kB new, stored as \S+ k?B in 1 pack; 10\.3 kB reused", second)
+
+
+def test_nothing_new_is_said_and_no_commit_made(story: Shell):
+    found = story.reg("commit", "out", "-m", "again")
+    assert "Nothing new" in found.stdout
+    assert "--allow-empty" in found.stdout
+    assert len(story.reg("log", "-q").lines) == 2
+    head = story.reg("log", "-q").lines[0]
+    assert story.reg("commit", "out", "--json").json == {**story.reg("commit", "out", "--json").json, "created": False, "commit": head}
+    assert story.reg("commit", "out", "-q").lines == [head]
+
+
+def test_allow_empty_commits_all_the_same(story: Shell):
+    assert story.reg("commit", "out", "--allow-empty", "--json").json["created"] is True
+    assert len(story.reg("log", "-q").lines) == 3
+
+
+def test_a_first_commit_creates_model_and_branch(bound: Shell):
+    bound.write("out/a", "a")
+    bound.reg("commit", "out", "-M", "ranker", "-b", "dev")
+    assert bound.reg("branch", "-M", "ranker", "-q").lines == ["dev"]
+    assert bound.reg("models", "-q").lines == ["ranker"]
+
+
+def test_several_paths_go_in_under_their_names(bound: Shell):
+    bound.write("one.txt", "1")
+    bound.write("sub/two.txt", "2")
+    bound.reg("commit", "one.txt", "sub")
+    assert bound.reg("ls", "-r", "-q").lines == ["one.txt", "sub/two.txt"]
+
+
+def test_expect_refuses_when_somebody_was_faster(story: Shell):
+    before = story.reg("log", "-q").lines[0]
+    story.reg("commit", "out", "--allow-empty", "--expect", before)
+    found = story.reg("commit", "out", "--allow-empty", "--expect", before, "--json", code=4)
+    assert found.error["code"] == "conflict"
+    assert found.error["fields"]["expected"] == before
+    assert len(story.reg("log", "-q").lines) == 3
+
+
+def test_the_author_is_the_option_else_the_environment(story: Shell):
+    story.reg("commit", "out", "--allow-empty", "--author", "grace@lab")
+    assert [commit["author"] for commit in story.reg("log", "--json").json["commits"]] == ["grace@lab", "ada@lab", "ada@lab"]
+
+
+def test_a_base_of_another_model_saves_bytes(story: Shell):
+    story.write("out/extra", "extra")
+    alone = story.reg("commit", "out", "-M", "alone", "--json").json
+    tuned = story.reg("commit", "out", "-M", "tuned", "--base", "fraud@main", "--json").json
+    assert alone["new_bytes"] == 13 + 10240 + 5
+    assert tuned["new_bytes"] == 5
+
+
+def test_a_missing_path_is_named(bound: Shell):
+    assert "nowhere does not exist" in bound.reg("commit", "nowhere", code=3).stderr
+    bound.reg("commit", code=2)
+
+
+def test_an_empty_folder_is_nothing_to_commit(bound: Shell):
+    (bound.folder / "out").mkdir()
+    assert "holds no files" in bound.reg("commit", "out", code=2).stderr
+
+
+def test_a_folder_that_holds_the_registry_is_refused(shell: Shell):
+    shell.reg("init", "registry", "--model", "m")
+    shell.write("a", "a")
+    error = shell.reg("commit", ".", code=2).stderr
+    assert "holds the registry itself" in error
+    assert ".regignore" in error
+    shell.write(".regignore", "registry\n")
+    shell.reg("commit", ".")
+    assert shell.reg("ls", "-r", "-q").lines == [".regignore", "a"]
+
+
+def test_a_name_that_cannot_be_stored_is_named(bound: Shell):
+    bound.write("out/a:b", "x")
+    found = bound.reg("commit", "out", "--json", code=2)
+    assert found.error["code"] == "hostile-name"
+    assert "a:b" in found.error["message"]
+
+
+def test_a_bound_folder_with_its_own_binding_needs_no_current_one(story: Shell, monkeypatch):
+    story.reg("checkout", "main", "copy")
+    monkeypatch.chdir(story.folder.parent)
+    (story.folder / "copy" / "note").write_text("x")
+    assert story.reg("commit", "work/copy", "--json").json["number"] == 3
+
+
+def test_ids_are_those_of_b3sum(story: Shell):
+    data = (story.folder / "out" / "model.bin").read_bytes()
+    assert story.reg("ls", "main:model.bin", "--json").json["entries"][0]["id"] == blake3.blake3(data).hexdigest()

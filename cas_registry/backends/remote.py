@@ -120,7 +120,7 @@ class RemoteBackend:
     def _absent_or_bytes(self, key: str, answer: object) -> bytes | None:
         if isinstance(answer, BaseException):
             error = self._translate("read", key, answer)
-            if isinstance(error, NotFoundError):
+            if isinstance(error, NotFoundError) and "bucket" not in error.fields:  # a missing bucket is no missing object
                 return None
             if isinstance(error, _BeyondEndError):
                 return b""
@@ -139,7 +139,8 @@ class RemoteBackend:
         status, code, name = _describe(error)
         what = f"cannot {verb} {key} in {self.url}" if key else f"cannot {verb} {self.url}"
         if code == "NoSuchBucket" or name == "NoSuchBucket":
-            return NotFoundError(f"{what}: there is no such bucket; create it first, or check the name", key=key)
+            bucket = self._root.partition("/")[0]
+            return NotFoundError(f"{what}: there is no such bucket; create it first, or check the name", key=key, bucket=bucket)
         if isinstance(error, FileExistsError) or (verb == "create" and status in _CONFLICT_STATUS):
             if code == "ConditionalRequestConflict":
                 return BackendError(f"{what}: another writer is at it", key=key, status=status, transient=True)

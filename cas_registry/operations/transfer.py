@@ -37,12 +37,12 @@ SPAN_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
-def worker_pool(executor: Executor | None = None, *, at_least: int = 4) -> Iterator[Executor]:
+def worker_pool(executor: Executor | None = None) -> Iterator[Executor]:
     """The given executor, or threads that end with the block."""
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=max(at_least, os.cpu_count() or 1), thread_name_prefix="cas_registry") as pool:
+    with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1), thread_name_prefix="cas_registry") as pool:
         yield pool
 
 

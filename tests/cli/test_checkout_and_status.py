@@ -134,7 +134,10 @@ def test_status_of_a_deleted_branch_says_nothing_of_it(story: Shell):
 
 def test_status_needs_a_folder_where_none_is_remembered(bound: Shell):
     assert "which folder?" in bound.reg("status", code=2).stderr
-    assert "does not exist" in bound.reg("status", "nowhere", code=3).stderr
+
+
+def test_status_of_a_folder_that_is_not_there(story: Shell):
+    assert "nowhere does not exist" in story.reg("status", "nowhere", code=3).stderr
 
 
 def test_a_commit_inside_a_checkout_moves_what_it_holds(story: Shell, monkeypatch):

@@ -183,6 +183,17 @@ def test_an_abbreviated_id_must_be_long_enough_and_unique(story: Shell):
     assert story.reg("show", newest[:12], "-q").lines == [newest], "an object that no log names is no commit"
 
 
+def test_an_ambiguous_id_lists_what_it_could_be(story: Shell, monkeypatch):
+    from cas_registry.model.ids import CommitId
+    from cas_registry.store.objects import ObjectStore
+
+    both = [CommitId.parse(line) for line in story.reg("log", "-q").lines]
+    monkeypatch.setattr(ObjectStore, "find_commits", lambda self, digits: both)  # a true collision would take days to find
+    error = story.reg("show", "00000000", code=2).stderr
+    assert "is ambiguous" in error
+    assert all(commit.short in error for commit in both)
+
+
 def test_documents_are_plain_json(story: Shell):
     for words in (["log"], ["show"], ["ls"], ["diff", "prod", "main"], ["tag"], ["stats"]):
         text = story.reg(*words, "--json").stdout

@@ -150,7 +150,7 @@ def test_a_store_that_ignores_conditions_is_refused_unless_one_process_writes(tm
 
 
 def test_a_store_that_looks_first_and_writes_then_is_found_out_by_the_race() -> None:
-    with pytest.raises(BackendError, match="16 of 16 racing creates won"):
+    with pytest.raises(BackendError, match=r"\d+ of 16 racing creates won"):
         create_registry(CheckThenWriteBackend(MemoryBackend("checking"), lambda: time.sleep(0.2)), **MADE)
 
 

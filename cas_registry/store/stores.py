@@ -43,7 +43,7 @@ def open_stores(backend: Backend) -> Stores:
     try:
         data = backend.get(FORMAT_KEY, length=MAX_FORMAT_BYTES + 1)
     except NotFoundError as error:
-        if "no such bucket" in error.message:
+        if "bucket" in error.fields:
             raise
         raise NotFoundError(
             f"there is no registry at {backend.url}; make one with: reg init {backend.url}", url=backend.url

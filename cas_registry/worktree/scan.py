@@ -77,10 +77,14 @@ def scan(paths: Sequence[Path]) -> Snapshot:
     files: list[FoundFile] = []
     folders: set[str] = set()
     problems: list[str] = []
+    given: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
             raise NotFoundError(f"{path} does not exist", path=str(path))
-        name = unicodedata.normalize("NFC", path.resolve().name)
+        name = unicodedata.normalize("NFC", path.resolve().name if path.is_dir() else path.name)
+        if name in given:
+            raise InvalidInputError(f"{given[name]} and {path} would both be {name!r} in the version", path=name)
+        given[name] = path
         if path.is_dir():
             prefix = "" if len(paths) == 1 else f"{name}/"
             if prefix:
@@ -88,8 +92,12 @@ def scan(paths: Sequence[Path]) -> Snapshot:
                 folders.add(name)
             _Scanner(path, files, folders, problems).folder(path, prefix)
         else:
-            check_component(name := unicodedata.normalize("NFC", path.name))
-            files.append(_found(name, path, path.stat()))
+            check_component(name)
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                files.append(_found(name, path, status))
+            else:
+                problems.append(f"{path}: neither a file nor a folder")
     if problems:
         shown = "; ".join(problems[:_LISTED]) + (f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else "")
         raise HostileNameError(
@@ -121,6 +129,8 @@ class _Scanner:
             if self._ignored and self._ignored.match_file(f"{path}/" if is_folder else path):
                 continue
             problem = self._problem(entry, name, path)
+            if is_folder and path in self._folders:
+                problem = f"{path}: two folders whose names differ in their Unicode form only"
             if problem:
                 self._problems.append(problem)
             elif is_folder:

@@ -102,7 +102,12 @@ def test_status_of_the_committed_folder(story: Shell):
     shown = story.reg("status", code=1).lines
     assert shown[1:] == ["  A new", "  M config.json", "  D model.bin", "  1 added, 1 changed, 1 removed, 0 unchanged"]
     found = story.reg("status", "--json", code=1).json
-    assert (found["added"], found["changed"], found["removed"], found["clean"]) == (["new"], ["config.json"], ["model.bin"], False)
+    assert (found["added"], found["changed"], found["removed"], found["clean"]) == (
+        ["new"],
+        ["config.json"],
+        ["model.bin"],
+        False,
+    )
     assert story.reg("status", "-q", code=1).lines == ["config.json", "model.bin", "new"]
     story.reg("checkout", "main", "--force")
     story.reg("status", "out", code=1)

@@ -56,7 +56,11 @@ def test_nothing_new_is_said_and_no_commit_made(story: Shell):
     assert "--allow-empty" in found.stdout
     assert len(story.reg("log", "-q").lines) == 2
     head = story.reg("log", "-q").lines[0]
-    assert story.reg("commit", "out", "--json").json == {**story.reg("commit", "out", "--json").json, "created": False, "commit": head}
+    assert story.reg("commit", "out", "--json").json == {
+        **story.reg("commit", "out", "--json").json,
+        "created": False,
+        "commit": head,
+    }
     assert story.reg("commit", "out", "-q").lines == [head]
 
 

@@ -38,7 +38,10 @@ def test_human_says_what_comes_next(shell: Shell):
 
 
 def test_secrets_are_used_but_never_written_down(shell: Shell):
-    options = [f"--storage-option={pair}" for pair in (f"secret={SECRET}", f"key={SECRET}", "profile=lab", "anon=false", 'extra={"a": 1}')]
+    options = [
+        f"--storage-option={pair}"
+        for pair in (f"secret={SECRET}", f"key={SECRET}", "profile=lab", "anon=false", 'extra={"a": 1}')
+    ]
     found = shell.reg("init", "../registry", *options, "--json")
     assert found.json["storage_options_left_out"] == ["extra", "key", "secret"]
     config = (shell.folder / ".reg/config.toml").read_text()

@@ -21,7 +21,11 @@ def branched(story: Shell) -> Iterator[Shell]:
 
 def test_log_shows_newest_first_with_names_and_metrics(story: Shell):
     shown = story.reg("log").lines
-    assert [line.strip() for line in shown if line.startswith("    ")][:3] == ["deeper", "2 files, 10.3 kB, 13 B new", "auc 0.93"]
+    assert [line.strip() for line in shown if line.startswith("    ")][:3] == [
+        "deeper",
+        "2 files, 10.3 kB, 13 B new",
+        "auc 0.93",
+    ]
     assert "v2 (main)  just now by ada@lab" in shown[0]
     assert any("v1 (tag: prod)" in line for line in shown)
 
@@ -81,7 +85,14 @@ def test_a_terminal_without_unicode_gets_an_ascii_graph(branched: Shell):
 def test_show_prints_params_metrics_and_files(story: Shell):
     shown = story.reg("show", "prod").stdout
     assert shown.startswith("fraud v1 (tag: prod)\ncommit  ")
-    for part in ("author  ada@lab", "    first", "lr      0.1", "auc      0.91", "2 files, 10.3 kB, 10.3 kB of it new", "10.2 kB  model.bin"):
+    for part in (
+        "author  ada@lab",
+        "    first",
+        "lr      0.1",
+        "auc      0.91",
+        "2 files, 10.3 kB, 10.3 kB of it new",
+        "10.2 kB  model.bin",
+    ):
         assert part in shown
     assert story.reg("show", "prod", "-q").lines == story.reg("log", "prod", "-q").lines
     found = story.reg("show", "prod", "--json").json

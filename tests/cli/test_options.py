@@ -39,9 +39,10 @@ def test_the_format_after_the_verb_wins(story: Shell, words, kind):
 
 
 def test_two_formats_in_one_place_are_refused(story: Shell):
-    assert "choose one format: json or quiet" in story.reg("log", "--json", "-q", code=2).stdout + story.reg(
-        "log", "-q", "--format", "json", code=2
-    ).stderr
+    assert (
+        "choose one format: json or quiet"
+        in story.reg("log", "--json", "-q", code=2).stdout + story.reg("log", "-q", "--format", "json", code=2).stderr
+    )
 
 
 def test_the_registry_after_the_verb_wins(story: Shell):
@@ -87,7 +88,20 @@ def test_values_are_numbers_words_or_text(written, value):
 
 def test_params_keep_their_types_and_metrics_are_numbers(bound: Shell):
     bound.write("out/a", "a")
-    bound.reg("commit", "out", "--param", "lr=1e-4", "--param", "opt=adam", "--param", "amp=true", "--metric", "auc=1", "--metric", "loss=NaN")
+    bound.reg(
+        "commit",
+        "out",
+        "--param",
+        "lr=1e-4",
+        "--param",
+        "opt=adam",
+        "--param",
+        "amp=true",
+        "--metric",
+        "auc=1",
+        "--metric",
+        "loss=NaN",
+    )
     shown = bound.reg("show", "--json").json
     assert shown["params"] == {"lr": 1e-4, "opt": "adam", "amp": True}
     assert shown["metrics"] == {"auc": 1, "loss": "NaN"}, "JSON has no NaN"

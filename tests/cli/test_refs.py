@@ -36,7 +36,9 @@ def test_a_tag_moves_and_remembers_who_when_why(story: Shell, monkeypatch):
 
 
 def test_tags_are_listed_and_deleted_and_keep_their_history(story: Shell):
-    assert [line.split() for line in story.reg("tag").lines[1:]] == [["prod", "v1", story.reg("tag", "--json").json["refs"][0]["commit"][:12]]]
+    assert [line.split() for line in story.reg("tag").lines[1:]] == [
+        ["prod", "v1", story.reg("tag", "--json").json["refs"][0]["commit"][:12]]
+    ]
     story.reg("tag", "-d", "prod", "-m", "retired")
     assert story.reg("tag", "-q").lines == []
     assert "has no tag" in story.reg("tag").stdout
@@ -91,7 +93,9 @@ def test_models_are_listed_with_their_figures(story: Shell):
 def test_stats_add_up_to_what_the_bucket_holds(story: Shell):
     registry = story.folder.parent / "registry"
     found = story.reg("stats", "--json").json
-    files = [path for path in registry.rglob("*") if path.is_file() and path.name not in {"format"} and "catalogue" not in path.parts]
+    files = [
+        path for path in registry.rglob("*") if path.is_file() and path.name not in {"format"} and "catalogue" not in path.parts
+    ]
     assert sum(area["objects"] for area in found["areas"]) == len(files)
     assert found["stored_bytes"] == sum(area["bytes"] for area in found["areas"]) == sum(path.stat().st_size for path in files)
     assert found["ratio"] == round(found["stored_bytes"] / found["raw_bytes"], 6)

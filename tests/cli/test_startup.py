@@ -33,7 +33,9 @@ def modules_of(*words: str) -> set[str]:
 def test_the_help_imports_neither_heavy_libraries_nor_any_verb(words):
     modules = modules_of(*words)
     assert modules.isdisjoint(HEAVY)
-    assert not [name for name in modules if name.startswith(("cas_registry.cli.verbs", "cas_registry.registry", "cas_registry.model"))]
+    assert not [
+        name for name in modules if name.startswith(("cas_registry.cli.verbs", "cas_registry.registry", "cas_registry.model"))
+    ]
 
 
 def test_the_help_of_a_verb_imports_that_verb_alone():

@@ -136,7 +136,7 @@ def test_patterns_of_the_ignore_file_work_as_in_gitignore(tmp_path: Path) -> Non
         _write(tmp_path / path)
     _write(tmp_path / ".regignore", "# comment\n*.log\n!keep.log\nlogs/\n/top.bin\ncheckpoints/**\n\n*.tmp\n")
     assert _paths(tmp_path) == [".regignore", "keep.log", "sub/c.txt", "sub/top.bin"]
-    assert scan([tmp_path]).folders == {"sub", "checkpoints"} or scan([tmp_path]).folders == {"sub"}
+    assert scan([tmp_path]).folders == {"sub", "checkpoints"}
 
 
 def test_what_is_ignored_may_have_any_name_and_be_anything(tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_several_paths_go_in_under_their_own_names(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("paths", [("one/x", "two/x"), ("one/folder", "two/folder"), ("one/folder", "two/x", "two/folder")])
 def test_two_paths_of_one_name_are_refused(tmp_path: Path, paths: tuple[str, ...]) -> None:
     for top in ("one", "two"):
-        write_folder(tmp_path / top, {"x": File(b"x"), "folder/same": File(top.encode()), f"folder/{top}": File(b"y")})
-    with pytest.raises(RegistryError, match="x|folder"):
+        write_folder(tmp_path / top, {"x": File(b"x"), f"folder/{top}": File(b"y")})
+    with pytest.raises(RegistryError, match="would both be"):
         scan([tmp_path / path for path in paths])
 
 
@@ -256,5 +256,5 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyt
         return real(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(AccessError, match="cannot read the folder .*secret: Permission denied"):
+    with pytest.raises(AccessError, match=r"cannot read the folder .*secret: Permission denied"):
         scan([tmp_path])

@@ -6,6 +6,7 @@ that ignore conditional writes.
 
 import contextlib
 import secrets
+import threading
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from cas_registry.errors import AlreadyExistsError, IntegrityError, NotFoundErro
 
 PROBE_PREFIX = "probe/"
 RACERS = 16
+GATE_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,20 @@ def probe_create(backend: Backend, *, executor: Executor | None = None, racers: 
         reads_back = backend.get(keys[0], length=16) == b"first"
         winners = 1
         if executor is not None:
+            gate = threading.Barrier(racers)  # without it a fast store lets the first racer finish before the last one starts
             bodies = [str(number).encode("ascii") for number in range(racers)]
-            winners = sum(executor.map(lambda body: _create(backend, keys[1], body), bodies))
+            winners = sum(executor.map(lambda body: _create_at(gate, backend, keys[1], body), bodies))
         return ProbeReport(refused, winners, racers if executor else 1, reads_back)
     finally:
         for key in keys:
             with contextlib.suppress(Exception):  # a writer may lack the right to delete; a probe key is garbage
                 backend.delete(key)
+
+
+def _create_at(gate: threading.Barrier, backend: Backend, key: str, body: bytes) -> bool:
+    with contextlib.suppress(threading.BrokenBarrierError):  # an executor with fewer threads than racers races those it has
+        gate.wait(GATE_TIMEOUT_S)
+    return _create(backend, key, body)
 
 
 def _create(backend: Backend, key: str, body: bytes) -> bool:

@@ -120,6 +120,12 @@ class Session:
         bound = self.bound.model if self.bound and _same_place(self.bound.registry, self.url) else None
         return self.registry.model(self.asked_model or bound or _named_in(revisions) or self._only_model())
 
+    def none_of(self, model: "Model") -> list[Any]:
+        """An empty list, for a model that is there: what has no branches may be a name mistyped."""
+        if model.name not in self.registry.model_names():
+            raise NotFoundError(f"there is no model {model.name!r}", model=model.name)
+        return []
+
     def model_of(self, revision: str) -> str:
         """The name of the model that this revision is of."""
         return _named_in([revision]) or self.model().name

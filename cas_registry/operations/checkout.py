@@ -13,6 +13,7 @@ import blake3
 
 from cas_registry.errors import IntegrityError, LocalEditsError
 from cas_registry.model.ids import FileId, TreeId
+from cas_registry.model.maps import Located
 from cas_registry.model.tree import Mode, TreeEntry
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.transfer import READ_BUFFER_BYTES, fetch_chunks, worker_pool
@@ -88,10 +89,13 @@ def checkout_version(
     with TargetFolder(target) as folder, worker_pool(executor) as pool:
         plan = _plan(folder, target, chosen, [] if patterns else folders, bases, patterns, stat_cache, clock_ns)
         _refuse(plan, target, force=force)
+        rows = (
+            locate_files(stores.objects, version.map, plan.write) if any(file.entry.size_bytes for file in plan.write) else {}
+        )
         if plan.write or plan.remove or plan.chmod:
             announce(folder)
         _clear(folder, plan)
-        fetched = _write_files(stores, version, folder, target, plan.write, stat_cache, clock_ns, progress, pool)
+        fetched = _write_files(stores, rows, folder, target, plan.write, stat_cache, clock_ns, progress, pool)
         for file in plan.chmod:
             folder.set_executable(file.path, executable=file.entry.mode is Mode.EXECUTABLE)
         for path in sorted(set(plan.remove) - plan.clear):
@@ -241,13 +245,10 @@ def _identify(
 
 
 def _write_files(
-    stores: Stores, version: Version, folder: TargetFolder, target: Path, files: Sequence[VersionFile], stat_cache: StatCache,
-    clock_ns: Callable[[], int], progress: Progress, pool: Executor,
+    stores: Stores, rows: Mapping[str, tuple[Located, ...]], folder: TargetFolder, target: Path, files: Sequence[VersionFile],
+    stat_cache: StatCache, clock_ns: Callable[[], int], progress: Progress, pool: Executor,
 ) -> int:  # fmt: skip
     total = sum(file.entry.size_bytes for file in files)
-    if not files:
-        return 0
-    rows = locate_files(stores.objects, version.map, files) if total else {}
     wanted = (located for file in files for located in rows.get(file.path, ()))
     chunks = fetch_chunks(stores.objects, pool, wanted)
     done = 0

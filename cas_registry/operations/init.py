@@ -3,7 +3,7 @@
 import secrets
 
 from cas_registry.backends import Backend
-from cas_registry.backends.probe import ProbeReport, probe_create
+from cas_registry.backends.probe import RACERS, ProbeReport, probe_create
 from cas_registry.backends.wrappers import SingleWriterBackend
 from cas_registry.errors import AlreadyExistsError, BackendError, InvalidInputError
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES, RegistryFormat, chunking_around
@@ -40,7 +40,7 @@ def create_registry(
 
 def probe_store(backend: Backend) -> ProbeReport:
     """Ask the store whether creation is safe: a double create, and a race."""
-    with worker_pool() as pool:
+    with worker_pool(threads=RACERS) as pool:
         return probe_create(backend, executor=pool)
 
 

@@ -40,7 +40,7 @@ def open_file(stores: Stores, version: Version, path: str) -> io.BufferedReader:
     """A file of the version for reading, unaffected by whatever moves meanwhile."""
     file = find_file(stores, version, path)
     chunks = VersionFiles(stores.objects, version.map).chunks(file.entry, file.folder)
-    return io.BufferedReader(_ChunkedFile(stores.objects, chunks, name=file.path), buffer_size=READ_AHEAD_BYTES)
+    return io.BufferedReader(_ChunkedFile(stores.objects, chunks, file), buffer_size=READ_AHEAD_BYTES)
 
 
 def read_file(stores: Stores, version: Version, path: str) -> bytes:
@@ -57,15 +57,16 @@ def read_file(stores: Stores, version: Version, path: str) -> bytes:
 class _ChunkedFile(io.RawIOBase):
     """Raw reads over chunks; a few decoded ones are kept. Not thread-safe, as file objects are not."""
 
-    def __init__(self, objects: ObjectStore, chunks: tuple[Located, ...], *, name: str) -> None:
+    def __init__(self, objects: ObjectStore, chunks: tuple[Located, ...], file: VersionFile) -> None:
         super().__init__()
         self._objects = objects
         self._chunks = chunks
+        self._file = file
         self._starts = [0, *accumulate(located.placement.raw_bytes for located in chunks)]
         self._position = 0
         self._cache: OrderedDict[ChunkId, bytes] = OrderedDict()
         self._cached_bytes = 0
-        self.name = name
+        self.name = file.path
 
     def readable(self) -> bool:
         return True
@@ -98,6 +99,18 @@ class _ChunkedFile(io.RawIOBase):
             filled += len(part)
         self._position += filled
         return filled
+
+    def readall(self) -> bytes:
+        """All from here on, fetched at one go; the whole file is checked against its id as well."""
+        start, self._position = self._position, max(self._position, self._starts[-1])
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        with worker_pool() as pool:
+            data = b"".join(fetch_chunks(self._objects, pool, self._chunks[first:]))
+        if start == 0:
+            assert isinstance(self._file.entry.id, FileId)  # noqa: S101 - find_file returns files
+            verify_whole(self._file.entry.id, self._file.path, FileId.of(data).digest)
+            return data
+        return data[start - self._starts[min(first, len(self._chunks))] :]
 
     def _fetch(self, wanted: tuple[Located, ...]) -> list[bytes]:
         missing = [located for located in wanted if located.placement.chunk not in self._cache]

@@ -34,6 +34,7 @@ def identify(
     """The id of every file by path, and how many files had to be read. Unchanged files are not opened."""
     ids: dict[str, FileId] = {}
     unknown: list[FoundFile] = []
+    stat_cache.keep_only({str(file.disk) for file in snapshot.files})
     for file in snapshot.files:
         known = stat_cache.get(file.disk, file.stat)
         if known is None:

@@ -37,12 +37,12 @@ SPAN_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager
-def worker_pool(executor: Executor | None = None) -> Iterator[Executor]:
-    """The given executor, or threads that end with the block."""
+def worker_pool(executor: Executor | None = None, *, threads: int = 0) -> Iterator[Executor]:
+    """The given executor, or threads (as many as there are processors, at least four) that end with the block."""
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1), thread_name_prefix="cas_registry") as pool:
+    with ThreadPoolExecutor(max_workers=threads or max(4, os.cpu_count() or 1), thread_name_prefix="cas_registry") as pool:
         yield pool
 
 

@@ -77,27 +77,20 @@ def scan(paths: Sequence[Path]) -> Snapshot:
     files: list[FoundFile] = []
     folders: set[str] = set()
     problems: list[str] = []
-    given: dict[str, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise NotFoundError(f"{path} does not exist", path=str(path))
-        name = unicodedata.normalize("NFC", path.resolve().name if path.is_dir() else path.name)
-        if name in given:
-            raise InvalidInputError(f"{given[name]} and {path} would both be {name!r} in the version", path=name)
-        given[name] = path
+    for name, path in _given(paths).items():
         if path.is_dir():
             prefix = "" if len(paths) == 1 else f"{name}/"
             if prefix:
                 check_component(name)
                 folders.add(name)
             _Scanner(path, files, folders, problems).folder(path, prefix)
+            continue
+        check_component(name)
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            files.append(_found(name, path, status))
         else:
-            check_component(name)
-            status = path.stat()
-            if stat.S_ISREG(status.st_mode):
-                files.append(_found(name, path, status))
-            else:
-                problems.append(f"{path}: neither a file nor a folder")
+            problems.append(f"{path}: neither a file nor a folder")
     if problems:
         shown = "; ".join(problems[:_LISTED]) + (f"; and {len(problems) - _LISTED} more" if len(problems) > _LISTED else "")
         raise HostileNameError(
@@ -108,6 +101,19 @@ def scan(paths: Sequence[Path]) -> Snapshot:
         if left.path == right.path:
             raise InvalidInputError(f"{left.disk} and {right.disk} would both be {left.path!r} in the version", path=left.path)
     return Snapshot(tuple(files), frozenset(folders))
+
+
+def _given(paths: Sequence[Path]) -> dict[str, Path]:
+    """The paths by the names under which they go in."""
+    given: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise NotFoundError(f"{path} does not exist", path=str(path))
+        name = unicodedata.normalize("NFC", path.resolve().name if path.is_dir() else path.name)
+        if name in given:
+            raise InvalidInputError(f"{given[name]} and {path} would both be {name!r} in the version", path=name)
+        given[name] = path
+    return given
 
 
 class _Scanner:

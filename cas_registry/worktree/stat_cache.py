@@ -5,6 +5,7 @@ an id is remembered only if the file was older than a tick when it was read: git
 re-read, nothing else.
 """
 
+import contextlib
 import json
 import secrets
 from pathlib import Path
@@ -57,20 +58,28 @@ class StatCache:
         if not self._changed or self._location is None:
             return
         temporary = self._location.with_name(f"{self._location.name}.{secrets.token_hex(8)}")
+        body = json.dumps({"v": _VERSION, "files": self._rows})
         try:
             self._location.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"v": _VERSION, "files": self._rows}), encoding="utf-8")
+            temporary.write_text(f"{_check(body)}\n{body}", encoding="utf-8")
             temporary.replace(self._location)
             self._changed = False
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def _load(location: Path) -> dict[str, list[int | str]]:
     try:
-        value: Any = json.loads(location.read_text(encoding="utf-8"))
+        check, _, body = location.read_text(encoding="utf-8").partition("\n")
+        value: Any = json.loads(body) if check == _check(body) else None
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(value, dict) or value.get("v") != _VERSION or not isinstance(value.get("files"), dict):
         return {}
     return {path: row for path, row in value["files"].items() if isinstance(row, list) and len(row) == 5}  # noqa: PLR2004
+
+
+def _check(body: str) -> str:
+    """What proves the cache whole: a wrong id in it would be taken for a file that changed."""
+    return FileId.of(body.encode("utf-8")).hex

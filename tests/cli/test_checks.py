@@ -38,7 +38,7 @@ def test_a_lost_pack_is_named_with_the_versions_concerned(story: Shell):
 def test_a_flipped_bit_is_found_by_reading(story: Shell):
     pack = objects(story, "packs")[0]
     data = bytearray(pack.read_bytes())
-    data[100] ^= 1
+    data[32] ^= 1  # the first byte of the first chunk
     pack.chmod(0o644)
     pack.write_bytes(data)
     story.reg("fsck")

@@ -139,7 +139,7 @@ class CheckThenWrite(MemoryBackend):
 
 
 def test_the_probe_finds_the_store_on_which_this_would_fail() -> None:
-    with worker_pool() as pool:
+    with worker_pool(threads=16) as pool:
         assert not probe_create(CheckThenWrite(), executor=pool).safe_for_shared_writing
 
 

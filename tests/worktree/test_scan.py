@@ -136,7 +136,7 @@ def test_patterns_of_the_ignore_file_work_as_in_gitignore(tmp_path: Path) -> Non
         _write(tmp_path / path)
     _write(tmp_path / ".regignore", "# comment\n*.log\n!keep.log\nlogs/\n/top.bin\ncheckpoints/**\n\n*.tmp\n")
     assert _paths(tmp_path) == [".regignore", "keep.log", "sub/c.txt", "sub/top.bin"]
-    assert scan([tmp_path]).folders == {"sub", "checkpoints"}
+    assert scan([tmp_path]).folders == {"sub"}
 
 
 def test_what_is_ignored_may_have_any_name_and_be_anything(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def branch(session: Session, name: str | None, revision: str | None, deleted: st
     elif name:
         session.out.show(MOVE, model.branch(name, revision or "main", force=force))
     else:
-        session.out.show(REFS, Refs(model.name, RefKind.BRANCH, model.branches()))
+        session.out.show(REFS, Refs(model.name, RefKind.BRANCH, model.branches() or session.none_of(model)))
 
 
 @verb(
@@ -71,7 +71,7 @@ def tag(
     elif name:
         session.out.show(MOVE, model.tag(name, revision or "main", reason=reason, expect=expect))
     else:
-        session.out.show(REFS, Refs(model.name, RefKind.TAG, model.tags()))
+        session.out.show(REFS, Refs(model.name, RefKind.TAG, model.tags() or session.none_of(model)))
 
 
 def _refuse_both(name: str | None, other: str | None, option: str) -> None:

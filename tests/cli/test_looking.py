@@ -16,7 +16,7 @@ def branched(story: Shell) -> Iterator[Shell]:
     story.reg("branch", "dev", "prod")
     story.write("dev/a", "a")
     story.reg("commit", "dev", "-b", "dev", "-m", "aside")
-    yield story
+    return story
 
 
 def test_log_shows_newest_first_with_names_and_metrics(story: Shell):

@@ -51,7 +51,7 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
         for parent in record.commit.parents:
             if parent not in seen:
                 seen.add(parent)
-                at = known.position(record.commit.log, parent, below=record.commit.position)
+                at = known.read(record.commit.log, parent, below=record.commit.position)
                 heapq.heappush(waiting, (-at.at, parent.digest, at.log))
 
 
@@ -70,35 +70,29 @@ class _Known:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._found: dict[CommitId, _Found] = {}
-        self._lowest: dict[str, int] = {}
+        self._read: set[tuple[str, int]] = set()
 
     def read(self, log: str, identity: CommitId, *, below: int) -> _Found:
+        """Where a commit was introduced: in the entries right below, as most parents are, else wherever its own record says."""
         if identity not in self._found:
             self._fill(log, below)
-        return self.position(log, identity, below=below)
-
-    def position(self, log: str, identity: CommitId, *, below: int) -> _Found:
-        """Where a commit was introduced: in this log at or below that entry, else wherever its own record says."""
-        while identity not in self._found:
-            top = min(below, self._lowest.get(log, below + 1) - 1)
-            if top < 1:
-                version = self._stores.refs(log).find_entry(identity)
-                if identity not in self._found:
-                    self._fill(version.log, version.at)
-                if identity not in self._found:
-                    raise IntegrityError(f"commit {identity.short} is in no log; run reg fsck", commit=identity.hex)
-                break
-            self._fill(log, top)
+        if identity not in self._found:
+            version = self._stores.refs(log).find_entry(identity)
+            self._fill(version.log, version.at)
+        if identity not in self._found:
+            raise IntegrityError(f"commit {identity.short} is in no log; run reg fsck", commit=identity.hex)
         return self._found[identity]
 
     def _fill(self, log: str, top: int) -> None:
-        numbers = range(max(1, top - BATCH + 1), top + 1)
+        if (log, top) in self._read:
+            return
+        numbers = [number for number in range(max(1, top - BATCH + 1), top + 1) if (log, number) not in self._read]
         entries = [recorded.entry for recorded in self._stores.log(log).read_many(numbers)]
         introduced = [(entry, entry.commit) for entry in entries if entry.commit is not None]
         commits = self._stores.objects.read_commits([identity for _, identity in introduced])
         for (entry, identity), commit in zip(introduced, commits, strict=True):
-            self._found[identity] = _Found(log, entry.n, entry.versions, commit, entry.stats)
-        self._lowest[log] = min(self._lowest.get(log, numbers[0]), numbers[0])
+            self._found.setdefault(identity, _Found(log, entry.n, entry.versions, commit, entry.stats))
+        self._read.update((log, number) for number in numbers)
 
 
 def _by_commit(refs: dict[str, CommitId | None]) -> dict[CommitId, tuple[str, ...]]:

@@ -102,15 +102,17 @@ class _ChunkedFile(io.RawIOBase):
 
     def readall(self) -> bytes:
         """All from here on, fetched at one go; the whole file is checked against its id as well."""
-        start, self._position = self._position, max(self._position, self._starts[-1])
-        first = max(bisect_right(self._starts, start) - 1, 0)
+        start, end = self._position, self._starts[-1]
+        if start >= end:
+            return b""
+        first = bisect_right(self._starts, start) - 1
         with worker_pool() as pool:
             data = b"".join(fetch_chunks(self._objects, pool, self._chunks[first:]))
         if start == 0:
             assert isinstance(self._file.entry.id, FileId)  # noqa: S101 - find_file returns files
             verify_whole(self._file.entry.id, self._file.path, FileId.of(data).digest)
-            return data
-        return data[start - self._starts[min(first, len(self._chunks))] :]
+        self._position = end
+        return data[start - self._starts[first] :]
 
     def _fetch(self, wanted: tuple[Located, ...]) -> list[bytes]:
         missing = [located for located in wanted if located.placement.chunk not in self._cache]

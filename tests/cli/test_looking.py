@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 
 import blake3
 import pytest
@@ -11,7 +10,7 @@ from tests.cli.shell import Shell, program
 
 
 @pytest.fixture
-def branched(story: Shell) -> Iterator[Shell]:
+def branched(story: Shell) -> Shell:
     """A branch dev from prod beside main."""
     story.reg("branch", "dev", "prod")
     story.write("dev/a", "a")

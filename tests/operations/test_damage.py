@@ -253,6 +253,8 @@ def test_a_map_that_names_whole_chunks_in_the_wrong_order_is_noticed_when_the_fi
     assert forged.read_bytes("main", "own.txt") == b"another model"
     with pytest.raises(IntegrityError, match="the map is wrong"):
         forged.read_bytes("main", "big.bin")
+    with pytest.raises(IntegrityError, match="the map is wrong"), forged.open("main", "big.bin") as file:
+        file.read()
     with pytest.raises(IntegrityError, match="the map is wrong"):
         forged.checkout("main", tmp_path / "out")
     assert not (tmp_path / "out/big.bin").exists()

@@ -1,0 +1,64 @@
+"""docs/json.md shows the fields that the verbs print."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cas_registry.cli import reg
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
+STORY: list[tuple[str, list[str]]] = [
+    ("init", ["init", "../registry", "--model", "fraud"]),
+    ("commit", ["commit", "out", "-m", "first", "--param", "lr=0.001", "--metric", "auc=0.91"]),
+    ("tag NAME REV", ["tag", "prod", "main", "-m", "works"]),
+    ("", ["commit", "changed", "-m", "deeper", "--param", "lr=0.001", "--metric", "auc=0.93"]),
+    ("checkout", ["checkout", "prod", "serve"]),
+    ("log", ["log"]),
+    ("show", ["show", "prod"]),
+    ("ls", ["ls", "prod"]),
+    ("diff", ["diff", "prod", "main"]),
+    ("branch NAME REV", ["branch", "exp", "main"]),
+    ("branch", ["branch"]),
+    ("tag", ["tag"]),
+    ("tag --history", ["tag", "--history", "prod"]),
+    ("models", ["models"]),
+    ("stats", ["stats"]),
+    ("fsck", ["fsck", "--read-data"]),
+    ("doctor", ["doctor"]),
+    ("status", ["status", "out", "--rev", "main"]),
+]
+
+
+def _documented() -> dict[str, object]:
+    blocks = re.findall(r"<!-- fields: (.*?) -->\n```json\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    return {verb: json.loads(body) for verb, body in blocks}
+
+
+def _names(value: object, prefix: str = "") -> set[str]:
+    """The fields of an answer, of lists those of the first element; params, metrics and counts by area have free names."""
+    if isinstance(value, list):
+        return _names(value[0], f"{prefix}[]") if value else set()
+    if not isinstance(value, dict) or prefix.rpartition(".")[2] in {"params", "metrics", "objects", "bytes", "versions"}:
+        return set()
+    return set.union(*({f"{prefix}.{name}"} | _names(found, f"{prefix}.{name}") for name, found in value.items()), set())
+
+
+def test_every_answer_has_the_documented_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "work"
+    for name, layers in (("out", 2), ("changed", 3)):
+        (work / name).mkdir(parents=True)
+        (work / name / "config.json").write_text(json.dumps({"layers": layers}))
+        (work / name / "model.bin").write_bytes(os.urandom(100_000))
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("REG_CACHE", str(tmp_path / "cache"))
+    documented = _documented()
+    assert set(documented) == {verb for verb, _ in STORY if verb}
+    for verb, words in STORY:
+        result = CliRunner().invoke(reg, [*words, "--json"], prog_name="reg")
+        assert result.exit_code in {0, 1}, (words, result.output)
+        if verb:
+            assert _names(json.loads(result.stdout)) == _names(documented[verb]), verb

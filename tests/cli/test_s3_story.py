@@ -26,10 +26,14 @@ def run(*words: str | Path, code: int = 0, **environment: str) -> Result:
     return found
 
 
-def test_a_story_on_s3(shell: Shell, s3: str, tmp_path, monkeypatch):
+def test_a_story_on_s3(shell: Shell, s3: str, s3_options, tmp_path, monkeypatch):
+    import s3fs
+
     doctor = shell.reg("doctor", s3, "--json").json
     assert {check["name"]: check["status"] for check in doctor["checks"]}["registry"] == "warn"
     assert doctor["healthy"] is True
+    files = s3fs.S3FileSystem(**s3_options, skip_instance_cache=True, use_listings_cache=False)
+    assert files.find(s3) in ([], [s3.removeprefix("s3://")]), "the probe leaves nothing; SeaweedFS keeps the empty folder"
     assert shell.reg("init", s3, "--model", "fraud", "--json").json["created"] is True
     model = shell.write("out/model.bin", os.urandom(3_000_000))
     shell.write("out/config.json", '{"layers": 2}')
@@ -58,14 +62,6 @@ def test_a_story_on_s3(shell: Shell, s3: str, tmp_path, monkeypatch):
     fsck = shell.reg("fsck", "--read-data", "--json").json
     assert (fsck["clean"], fsck["versions"]) == (True, 2)
     assert shell.reg("stats", "--json").json["stored_bytes"] == pytest.approx(3_000_000, rel=0.01)
-
-
-def test_the_doctor_leaves_nothing_in_the_bucket(shell: Shell, s3: str, s3_options):
-    import s3fs
-
-    shell.reg("doctor", s3)
-    files = s3fs.S3FileSystem(**s3_options, skip_instance_cache=True, use_listings_cache=False)
-    assert files.find(s3) in ([], [s3.removeprefix("s3://")]), "SeaweedFS keeps the empty folder"
 
 
 @pytest.mark.parametrize("verb", [["log"], ["init"], ["commit", "out"], ["doctor"], ["fsck"]])

@@ -71,3 +71,9 @@ def check_key(key: str) -> str:
     if not all(parts) or any(part in {".", ".."} for part in parts) or any(mark in key for mark in _NOT_IN_KEYS):
         raise InvalidInputError(f"not a key: {key[:120]!r}")
     return key
+
+
+def is_remote(url: str) -> bool:
+    """Whether reading there costs time on a wire and perhaps money: anything but a folder or memory."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and scheme not in ("file", "memory")

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 
 from pyfastcdc import FastCDC
 
-from cas_registry.chunking import Piece
 from cas_registry.model.registry_format import ChunkingParameters
 
 
@@ -21,7 +20,8 @@ class ContentDefinedChunker:
             parameters.avg_bytes, min_size=parameters.min_bytes, max_size=parameters.max_bytes, normalized_chunking=1, seed=0
         )
 
-    def cut(self, buffers: Iterable[bytes]) -> Iterator[list[Piece]]:
+    def cut(self, buffers: Iterable[bytes]) -> Iterator[list[memoryview]]:
+        """The pieces of the concatenated buffers, in order, in batches of about a buffer; memory stays at two buffers."""
         carried = b""
         for buffer in buffers:
             data = memoryview(carried + buffer if carried else buffer)
@@ -32,13 +32,13 @@ class ContentDefinedChunker:
             if pieces:
                 yield pieces
         if carried:
-            yield [Piece(memoryview(carried))]
+            yield [memoryview(carried)]
 
 
-def _slice(data: memoryview, lengths: list[int]) -> list[Piece]:
-    pieces: list[Piece] = []
+def _slice(data: memoryview, lengths: list[int]) -> list[memoryview]:
+    pieces: list[memoryview] = []
     start = 0
     for length in lengths:
-        pieces.append(Piece(data[start : start + length]))
+        pieces.append(data[start : start + length])
         start += length
     return pieces

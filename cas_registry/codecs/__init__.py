@@ -1,51 +1,108 @@
 """Codecs: a chunk's stored form and back. Pure: bytes in, bytes out.
 
-A codec is chosen by size, chunk by chunk; ids never depend on it. Byte planes and deltas find their room here: one module
-each, one line in `_IMPLEMENTATIONS`, one number in `model.placement.Codec`.
+A codec is chosen by size, chunk by chunk; ids never depend on it. One module each, one number in `model.placement.Codec`.
+Byte planes and deltas need numpy, which is loaded when the first such chunk is met.
 """
 
-from typing import Protocol
+from dataclasses import dataclass
 
-from cas_registry.codecs import raw, zstd
+from cas_registry.codecs import zstd
 from cas_registry.errors import FormatError, IntegrityError
 from cas_registry.model.placement import MAX_EXPANSION, Codec
+from cas_registry.model.registry_format import MAX_CHUNK_BYTES
+from cas_registry.model.tensors import ElementType, predicts
 
 WORTH_COMPRESSING = 0.97  # below 3 % gained, raw: it decodes at memory speed
+CLEARLY_SMALLER = 0.75  # a delta of this share of its base's stored form is taken without trying anything else
 
 Buffer = bytes | memoryview
 
 
-class Implementation(Protocol):
-    """One codec: two pure functions."""
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A chunk that another is stored as a delta to.
 
-    def encode(self, data: Buffer) -> bytes | memoryview:
-        """The stored form of a chunk."""
+    For encoding, `stored_bytes` is what it takes itself, and `pays_bytes` the largest delta worth having.
+    """
 
-    def decode(self, stored: Buffer, raw_bytes: int) -> bytes | memoryview:
-        """The chunk again; never more than `raw_bytes` are allocated. Raises FormatError."""
+    data: Buffer
+    element: ElementType
+    stored_bytes: int = 0
+    pays_bytes: int = MAX_CHUNK_BYTES
 
 
-_IMPLEMENTATIONS: dict[Codec, Implementation] = {Codec.RAW: raw, Codec.ZSTD: zstd}
-
-
-def encode_chunk(data: Buffer) -> tuple[Codec, Buffer]:
+def encode_chunk(data: Buffer, element: ElementType = ElementType.NONE, base: Base | None = None) -> tuple[Codec, Buffer]:
     """The smallest stored form of a chunk, decoded again and compared before it is returned.
 
     Raises IntegrityError when a codec does not give back what it was given: memory or library at fault.
     """
-    stored = zstd.encode(data)
-    if len(stored) > len(data) * WORTH_COMPRESSING or len(data) > len(stored) * MAX_EXPANSION:
-        return Codec.RAW, data
-    if decode_chunk(Codec.ZSTD, stored, len(data)) != data:
+    stored: Buffer
+    delta_form = _encode_delta(data, element, base) if base is not None else None
+    if (
+        delta_form is not None
+        and base is not None
+        and len(delta_form) <= min(base.stored_bytes * CLEARLY_SMALLER, base.pays_bytes)
+    ):
+        codec, stored = Codec.DELTA, delta_form
+    else:
+        codec, stored = _encode_whole(data, element)
+        if delta_form is not None and base is not None and len(delta_form) < len(stored) and len(delta_form) <= base.pays_bytes:
+            codec, stored = Codec.DELTA, delta_form
+    if codec is not Codec.RAW and not _same(decode_chunk(codec, stored, len(data), element, base), data):
         raise IntegrityError(
             "a compressed chunk does not decode to its source; nothing was stored. Check this machine's memory"
         )
-    return Codec.ZSTD, stored
+    return codec, stored
 
 
-def decode_chunk(codec: Codec, stored: Buffer, raw_bytes: int) -> Buffer:
-    """The raw bytes of a stored chunk, exactly `raw_bytes` long. Raises FormatError."""
-    data = _IMPLEMENTATIONS[codec].decode(stored, raw_bytes)
+def decode_chunk(
+    codec: Codec, stored: Buffer, raw_bytes: int, element: ElementType = ElementType.NONE, base: Base | None = None
+) -> Buffer:
+    """The raw bytes of a stored chunk, exactly `raw_bytes` long; never more than that is allocated. Raises FormatError."""
+    data: Buffer
+    match codec:
+        case Codec.RAW:
+            data = stored
+        case Codec.ZSTD:
+            data = zstd.decode(stored, raw_bytes)
+        case Codec.PLANES:
+            from cas_registry.codecs import planes
+
+            data = planes.decode(stored, raw_bytes, element.width)
+        case Codec.DELTA:
+            from cas_registry.codecs import delta
+
+            if base is None:
+                raise FormatError("a delta without its base")
+            data = delta.decode(stored, raw_bytes, element, base.data, base.element)
     if len(data) != raw_bytes:
         raise FormatError(f"a chunk decodes to {len(data):,} bytes instead of {raw_bytes:,}")
     return data
+
+
+def _encode_delta(data: Buffer, element: ElementType, base: Base) -> bytes | None:
+    if not predicts(base.element, element):
+        return None
+    from cas_registry.codecs import delta
+
+    return delta.encode(data, element, base.data, base.element)
+
+
+def _encode_whole(data: Buffer, element: ElementType) -> tuple[Codec, Buffer]:
+    if element is ElementType.NONE:
+        frame = zstd.encode(data)
+        if len(frame) * MAX_EXPANSION >= len(data):
+            return (Codec.ZSTD, frame) if len(frame) <= len(data) * WORTH_COMPRESSING else (Codec.RAW, data)
+    from cas_registry.codecs import planes
+
+    stored = planes.encode(data, element.width)
+    return (Codec.PLANES, stored) if len(stored) <= len(data) * WORTH_COMPRESSING else (Codec.RAW, data)
+
+
+def _same(left: Buffer, right: Buffer) -> bool:
+    """Equal bytes, at the speed of memory (a memoryview compares item by item)."""
+    if isinstance(left, bytes) and isinstance(right, bytes):
+        return left == right
+    import numpy as np
+
+    return np.array_equal(np.frombuffer(left, dtype=np.uint8), np.frombuffer(right, dtype=np.uint8))

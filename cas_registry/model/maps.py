@@ -1,42 +1,50 @@
 """Maps: where the chunks of a version's files lie.
 
-    header      48 bytes  magic, 16 random bytes, six counts
+    header      56 bytes  magic, 16 random bytes, eight counts
     packs       40 bytes  name, length
-    placements  56 bytes  chunk id, pack, offset, stored, raw, codec, element, base
+    placements  60 bytes  chunk id, pack, offset, stored, raw, codec, element, age, base, spent
     files       48 bytes  file id, size, first chunk, chunk count; sorted by id
     chunks       4 bytes  placement numbers, file after file
-    trees       32 bytes  every tree of the version (roots only); sorted
+    trees       36 bytes  every tree of the version (roots only), and how many of its bytes stand below; sorted
     references  80 bytes  which other map holds a big file or a folder's small files; sorted
+    indexes     36 bytes  files of tensors, and how long their index is; sorted by id
+    attached              the bytes of trees and of tensor indexes, in the order of their rows
 
 A version's *root* map holds rows of its own for what is small and names other maps for the rest, so that a version that
-changes one file writes one map, or two. Referenced maps are followed one step, never further. See docs/format.md, "Maps".
+changes one file writes one map, or two. Referenced maps are followed one step, never further. A delta's base has a
+placement in the same map, so that every map decodes by itself. See docs/format.md, "Maps".
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
 
 from cas_registry.errors import FormatError, LimitError
 from cas_registry.model.canonical import MAX_INTEGER, MAX_METADATA_BYTES
 from cas_registry.model.ids import ID_BYTES, ChunkId, FileId, MapName, PackName, TreeId
 from cas_registry.model.placement import Codec, Placement, check_placement
 from cas_registry.model.registry_format import MAX_PACK_BYTES
+from cas_registry.model.tensors import ElementType
 
 MAGIC = b"CASMAPS\x01"
 NO_BASE = 0xFFFFFFFF
-_HEADER = struct.Struct("<8s16s6I")
+_HEADER = struct.Struct("<8s16s8I")
 _PACK = struct.Struct("<32sQ")
-_PLACEMENT = struct.Struct("<32sIIIIBBHI")
+_PLACEMENT = struct.Struct("<32sIIIIBBHII")
 _FILE = struct.Struct("<32sQII")
+_ATTACHED = struct.Struct("<32sI")
 _REFERENCE = struct.Struct("<B7x32s32sQ")
 PLACEMENT_BYTES = _PLACEMENT.size
 FILE_BYTES = _FILE.size
 CHUNK_REF_BYTES = 4
+_CODEC_OFFSET = 48
+_MAX_AGE = 0xFFFF
+_MAX_SPENT = 0xFFFFFFFF
 
 
 class Covers(IntEnum):
@@ -64,10 +72,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A chunk's placement together with the pack that it lies in."""
+    """A chunk's placement together with the pack that it lies in; for a delta, with its base's.
+
+    `age` and `spent` are the writer's bookkeeping of a delta: how many deltas in a row, this one included, were made to its base,
+    and what those and the base take together in bytes. Readers do not look at them.
+    """
 
     pack: PackInfo
     placement: Placement
+    base: Located | None = None
+    age: int = 0
+    spent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +93,24 @@ class ChunkMap:
     rows: memoryview  # the placement table's bytes
     files: Mapping[bytes, tuple[int, int, int]]  # file digest -> size, first chunk, chunk count
     chunks: array[int]
-    trees: frozenset[bytes]
+    trees: Mapping[bytes, memoryview]  # tree digest -> its bytes where they are attached, else nothing
     references: Mapping[tuple[Covers, bytes], Reference]
+    indexes: Mapping[bytes, memoryview]  # file digest -> encoded tensor index
 
     def __len__(self) -> int:
         """The number of placements."""
         return len(self.rows) // PLACEMENT_BYTES
 
     def located(self, number: int) -> Located:
-        """Placement `number` with its pack."""
-        chunk, pack, offset, stored, raw, codec, element, _, _ = _PLACEMENT.unpack_from(self.rows, number * PLACEMENT_BYTES)
-        return Located(self.packs[pack], Placement(ChunkId(chunk), offset, stored, raw, Codec(codec), element))
+        """Placement `number` with its pack and its base."""
+        chunk, pack, offset, stored, raw, codec, element, age, base, spent = _PLACEMENT.unpack_from(
+            self.rows, number * PLACEMENT_BYTES
+        )
+        under = self.located(base) if base != NO_BASE else None
+        placement = Placement(
+            ChunkId(chunk), offset, stored, raw, Codec(codec), ElementType(element), under.placement.chunk if under else None
+        )
+        return Located(self.packs[pack], placement, under, age, spent)
 
     def chunk_digests(self) -> Iterator[bytes]:
         """The id of every placement, in order."""
@@ -111,19 +133,26 @@ class MapBuilder:
     packs: dict[PackInfo, int] = field(default_factory=dict)
     placements: dict[Located, int] = field(default_factory=dict)
     files: dict[bytes, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-    trees: set[bytes] = field(default_factory=set)
+    trees: dict[bytes, bytes] = field(default_factory=dict)
     references: dict[tuple[Covers, bytes], Reference] = field(default_factory=dict)
+    indexes: dict[bytes, bytes] = field(default_factory=dict)
 
     def add_file(self, file: FileId, size_bytes: int, chunks: Iterable[Located]) -> None:
         """Add the row of one file."""
         if file.digest not in self.files:
             self.files[file.digest] = (size_bytes, tuple(self._number(located) for located in chunks))
 
+    def add_index(self, file: FileId, index: bytes | memoryview) -> None:
+        """Attach the encoded tensor index of a file that has a row here."""
+        self.indexes[file.digest] = bytes(index)
+
     def refer(self, covers: Covers, key: FileId | TreeId, reference: Reference) -> None:
         """Name the map that holds a big file, or a folder's small files."""
         self.references[covers, key.digest] = reference
 
     def _number(self, located: Located) -> int:
+        if located.base is not None:
+            self._number(located.base)
         self.packs.setdefault(located.pack, len(self.packs))
         return self.placements.setdefault(located, len(self.placements))
 
@@ -132,7 +161,7 @@ class MapBuilder:
         files = sorted(self.files.items())
         counts = (
             len(self.packs), len(self.placements), len(files), sum(len(numbers) for _, (_, numbers) in files),
-            len(self.trees), len(self.references),
+            len(self.trees), len(self.references), len(self.indexes), sum(map(len, (*self.trees.values(), *self.indexes.values()))),
         )  # fmt: skip
         parts = [_HEADER.pack(MAGIC, nonce, *counts)]
         parts += [_PACK.pack(pack.name.digest, pack.size_bytes) for pack in self.packs]
@@ -142,11 +171,14 @@ class MapBuilder:
             parts.append(_FILE.pack(digest, size_bytes, first, len(numbers)))
             first += len(numbers)
         parts += [struct.pack(f"<{len(numbers)}I", *numbers) for _, (_, numbers) in files]
-        parts += sorted(self.trees)
+        trees, indexes = sorted(self.trees.items()), sorted(self.indexes.items())
+        parts += [_ATTACHED.pack(digest, len(data)) for digest, data in trees]
         parts += [
             _REFERENCE.pack(covers, key, reference.name.digest, reference.size_bytes)
             for (covers, key), reference in sorted(self.references.items())
         ]
+        parts += [_ATTACHED.pack(digest, len(data)) for digest, data in indexes]
+        parts += [data for _, data in (*trees, *indexes)]
         data = b"".join(parts)
         if len(data) > MAX_METADATA_BYTES:
             raise LimitError(
@@ -159,7 +191,8 @@ class MapBuilder:
         placement = located.placement
         return _PLACEMENT.pack(
             placement.chunk.digest, self.packs[located.pack], placement.offset, placement.stored_bytes, placement.raw_bytes,
-            placement.codec, placement.element, 0, NO_BASE,
+            placement.codec, placement.element, min(located.age, _MAX_AGE),
+            self.placements[located.base] if located.base else NO_BASE, min(located.spent, _MAX_SPENT),
         )  # fmt: skip
 
 
@@ -167,10 +200,12 @@ def decode_map(data: bytes) -> ChunkMap:
     """The map in `data`, every number checked before it is used. Raises FormatError."""
     if not _HEADER.size <= len(data) <= MAX_METADATA_BYTES or not data.startswith(MAGIC):
         raise FormatError("not a map, or one over the size limit")
-    _, _, pack_count, row_count, file_count, chunk_count, tree_count, reference_count = _HEADER.unpack_from(data)
+    _, _, pack_count, row_count, file_count, chunk_count, tree_count, reference_count, index_count, attached = (
+        _HEADER.unpack_from(data)
+    )
     sizes = (
         pack_count * _PACK.size, row_count * _PLACEMENT.size, file_count * _FILE.size, chunk_count * CHUNK_REF_BYTES,
-        tree_count * ID_BYTES, reference_count * _REFERENCE.size,
+        tree_count * _ATTACHED.size, reference_count * _REFERENCE.size, index_count * _ATTACHED.size, attached,
     )  # fmt: skip
     if _HEADER.size + sum(sizes) != len(data):
         raise FormatError("a map whose length does not match its counts")
@@ -180,19 +215,27 @@ def decode_map(data: bytes) -> ChunkMap:
     for size in sizes:
         tables.append(view[position : position + size])
         position += size
-    pack_table, rows, file_table, chunk_table, tree_table, reference_table = tables
+    pack_table, rows, file_table, chunk_table, tree_table, reference_table, index_table, attachments = tables
     packs = tuple(_decode_pack_row(name, size) for name, size in _PACK.iter_unpack(pack_table))
-    raw_sizes = [_check_row(row, packs) for row in _PLACEMENT.iter_unpack(rows)]
-    chunks = array("I", struct.unpack(f"<{chunk_count}I", chunk_table))
+    raw_sizes = _check_rows(rows, packs)
+    chunks = array("I", chunk_table.tobytes())
+    if sys.byteorder == "big":
+        chunks.byteswap()
     if chunks and max(chunks) >= row_count:
         raise FormatError("a map whose files point beyond its placements")
+    trees, used = _decode_attached(tree_table, attachments, 0, what="trees")
+    files = _decode_files(file_table, chunks, raw_sizes)
+    indexes, used = _decode_attached(index_table, attachments, used, what="tensor indexes")
+    if used != attached or not indexes.keys() <= files.keys():
+        raise FormatError("a map with attached bytes that belong to nothing")
     return ChunkMap(
         packs=packs,
         rows=rows,
-        files=_decode_files(file_table, chunks, raw_sizes),
+        files=files,
         chunks=chunks,
-        trees=_decode_trees(tree_table),
+        trees=trees,
         references=_decode_references(reference_table),
+        indexes=indexes,
     )
 
 
@@ -202,14 +245,23 @@ def _decode_pack_row(name: bytes, size_bytes: int) -> PackInfo:
     return PackInfo(PackName(name), size_bytes)
 
 
-def _check_row(row: tuple[bytes, int, int, int, int, int, int, int, int], packs: tuple[PackInfo, ...]) -> int:
-    _, pack, offset, stored, raw, codec, _, reserved, base = row
-    check_placement(offset, stored, raw, codec)
-    if pack >= len(packs) or offset + stored > packs[pack].size_bytes:
-        raise FormatError("a map with a chunk beyond the end of its pack")
-    if reserved or base != NO_BASE:
-        raise FormatError("a map with a base for a codec that has none")
-    return raw
+def _check_rows(rows: memoryview, packs: tuple[PackInfo, ...]) -> list[int]:
+    """Check every placement; returns their raw sizes."""
+    raw_sizes: list[int] = []
+    deltas: list[int] = []
+    for _, pack, offset, stored, raw, codec, element, _, base, _ in _PLACEMENT.iter_unpack(rows):
+        kind, _ = check_placement(offset, stored, raw, codec, element)
+        if pack >= len(packs) or offset + stored > packs[pack].size_bytes:
+            raise FormatError("a map with a chunk beyond the end of its pack")
+        if (kind is Codec.DELTA) != (base != NO_BASE):
+            raise FormatError("a map with a delta without a base, or a base for something else")
+        raw_sizes.append(raw)
+        if kind is Codec.DELTA:
+            deltas.append(base)
+    for base in deltas:
+        if base >= len(raw_sizes) or rows[base * PLACEMENT_BYTES + _CODEC_OFFSET] == Codec.DELTA:
+            raise FormatError("a map with a delta whose base is a delta, or is not there")
+    return raw_sizes
 
 
 def _decode_files(table: memoryview, chunks: array[int], raw_sizes: list[int]) -> dict[bytes, tuple[int, int, int]]:
@@ -231,11 +283,20 @@ def _decode_files(table: memoryview, chunks: array[int], raw_sizes: list[int]) -
     return files
 
 
-def _decode_trees(table: memoryview) -> frozenset[bytes]:
-    digests = [bytes(table[start : start + ID_BYTES]) for start in range(0, len(table), ID_BYTES)]
-    if any(left >= right for left, right in pairwise(digests)):
-        raise FormatError("a map whose trees are not sorted and unique")
-    return frozenset(digests)
+def _decode_attached(
+    table: memoryview, attachments: memoryview, position: int, *, what: str
+) -> tuple[dict[bytes, memoryview], int]:
+    found: dict[bytes, memoryview] = {}
+    previous = b""
+    for digest, length in _ATTACHED.iter_unpack(table):
+        if digest <= previous and previous:
+            raise FormatError(f"a map whose {what} are not sorted and unique")
+        if position + length > len(attachments):
+            raise FormatError(f"a map whose {what} are cut short")
+        found[digest] = attachments[position : position + length]
+        position += length
+        previous = digest
+    return found, position
 
 
 def _decode_references(table: memoryview) -> dict[tuple[Covers, bytes], Reference]:

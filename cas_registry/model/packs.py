@@ -2,11 +2,11 @@
 
     header   32 bytes   magic, 16 random bytes, reserved
     chunks              stored forms, one after another
-    footer              chunk rows, then recipes
+    footer              chunk rows, then base ids, then recipes
     trailer  56 bytes   BLAKE3 of the footer, counts, magic
 
-The footer repeats what maps say, so that maps can be rebuilt from packs alone: a chunk row is a placement, a recipe the
-sequence of chunk ids of a file that was new in the commit that wrote the pack. See docs/format.md, "Packs".
+The footer repeats what maps say, so that maps can be rebuilt from packs alone: a chunk row is a placement (a delta's names its
+base by a row of the base ids), a recipe the sequence of chunk ids of a file that was new in the commit that wrote the pack. See docs/format.md, "Packs".
 """
 
 import struct
@@ -29,7 +29,7 @@ RECIPE_CHUNKS = 262_144  # chunk ids in one recipe part: 8 MiB
 _HEADER = struct.Struct("<8s16s8x")
 _CHUNK = struct.Struct("<32sIIIBBHI")  # id, offset, stored, raw, codec, element, reserved, base
 _RECIPE = struct.Struct("<32sQIII")  # file id, size, chunks of the file, first chunk of this part, chunks in this part
-_TRAILER = struct.Struct("<32sIII4x8s")  # footer hash, footer bytes, chunks, recipes, magic
+_TRAILER = struct.Struct("<32sIIII8s")  # footer hash, footer bytes, chunks, recipes, bases, magic
 HEADER_BYTES = _HEADER.size
 TRAILER_BYTES = _TRAILER.size
 CHUNK_ROW_BYTES = _CHUNK.size
@@ -69,6 +69,7 @@ class PackBuilder:
         self._data = bytearray(min(pack_bytes, _FIRST_BYTES))
         self._end = 0
         self._rows: list[bytes] = []
+        self._bases: dict[bytes, int] = {}
         self._recipes: list[Recipe] = []
         self._recipe_bytes = 0
         self._append(_HEADER.pack(MAGIC, nonce))
@@ -76,17 +77,27 @@ class PackBuilder:
     @property
     def size_bytes(self) -> int:
         """The size that `finish` will give."""
-        return self._end + len(self._rows) * _CHUNK.size + self._recipe_bytes + TRAILER_BYTES
+        return self._end + len(self._rows) * _CHUNK.size + len(self._bases) * ID_BYTES + self._recipe_bytes + TRAILER_BYTES
 
     @property
     def is_empty(self) -> bool:
         return not self._rows and not self._recipes
 
-    def add(self, chunk: bytes, stored: bytes | memoryview, *, raw_bytes: int, codec: Codec, element: int = 0) -> int:
-        """Append one stored chunk; returns its offset."""
+    def add(
+        self,
+        chunk: bytes,
+        stored: bytes | memoryview,
+        *,
+        raw_bytes: int,
+        codec: Codec,
+        element: int = 0,
+        base: bytes | None = None,
+    ) -> int:
+        """Append one stored chunk; returns its offset. A delta comes with the id of its base."""
         offset = self._end
         self._append(stored)
-        self._rows.append(_CHUNK.pack(chunk, offset, len(stored), raw_bytes, codec, element, 0, NO_BASE))
+        number = NO_BASE if base is None else self._bases.setdefault(base, len(self._bases))
+        self._rows.append(_CHUNK.pack(chunk, offset, len(stored), raw_bytes, codec, element, 0, number))
         return offset
 
     def add_recipe(self, recipe: Recipe) -> None:
@@ -96,12 +107,13 @@ class PackBuilder:
 
     def finish(self) -> tuple[PackName, memoryview]:
         """The pack's name and bytes. The builder is spent."""
-        footer = bytearray().join(self._rows)
+        footer = bytearray().join((*self._rows, *self._bases))
         for recipe in self._recipes:
             footer += _RECIPE.pack(recipe.file.digest, recipe.size_bytes, recipe.total, recipe.first, len(recipe.chunks))
             footer += b"".join(recipe.chunks)
         self._append(footer)
-        self._append(_TRAILER.pack(blake3.blake3(footer).digest(), len(footer), len(self._rows), len(self._recipes), END_MAGIC))
+        counts = (len(self._rows), len(self._recipes), len(self._bases))
+        self._append(_TRAILER.pack(blake3.blake3(footer).digest(), len(footer), *counts, END_MAGIC))
         data = memoryview(self._data)[: self._end]
         return PackName.of(data), data
 
@@ -119,7 +131,7 @@ def footer_bytes(trailer: bytes, *, pack_bytes: int) -> int:
     """The length of the footer that `trailer` (the last 56 bytes of a pack) announces. Raises FormatError."""
     if len(trailer) != TRAILER_BYTES:
         raise FormatError("a pack shorter than its trailer")
-    _, length, _, _, magic = _TRAILER.unpack(trailer)
+    _, length, _, _, _, magic = _TRAILER.unpack(trailer)
     if magic != END_MAGIC or pack_bytes > MAX_PACK_BYTES or length > pack_bytes - HEADER_BYTES - TRAILER_BYTES:
         raise FormatError("a pack whose trailer is damaged")
     return int(length)
@@ -129,15 +141,17 @@ def decode_footer(footer: bytes, trailer: bytes, *, pack_bytes: int) -> PackFoot
     """The rows of a pack's footer, checked against the trailer's hash. Raises FormatError."""
     if footer_bytes(trailer, pack_bytes=pack_bytes) != len(footer):
         raise FormatError("a pack whose footer has another length than its trailer says")
-    digest, _, chunk_count, recipe_count, _ = _TRAILER.unpack(trailer)
+    digest, _, chunk_count, recipe_count, base_count, _ = _TRAILER.unpack(trailer)
     if blake3.blake3(footer).digest() != digest:
         raise FormatError("a pack whose footer does not match its hash")
     rows_end = chunk_count * _CHUNK.size
-    if rows_end > len(footer):
+    bases_end = rows_end + base_count * ID_BYTES
+    if bases_end > len(footer):
         raise FormatError("a pack whose footer announces more chunks than it holds")
     data_end = pack_bytes - TRAILER_BYTES - len(footer)
-    placements = tuple(_decode_row(row, data_end) for row in _CHUNK.iter_unpack(footer[:rows_end]))
-    return PackFooter(placements, _decode_recipes(footer, rows_end, recipe_count))
+    bases = [ChunkId(footer[start : start + ID_BYTES]) for start in range(rows_end, bases_end, ID_BYTES)]
+    placements = tuple(_decode_row(row, bases, data_end) for row in _CHUNK.iter_unpack(footer[:rows_end]))
+    return PackFooter(placements, _decode_recipes(footer, bases_end, recipe_count))
 
 
 def decode_pack(data: bytes) -> PackFooter:
@@ -150,12 +164,14 @@ def decode_pack(data: bytes) -> PackFooter:
     return decode_footer(bytes(data[end - length : end]), trailer, pack_bytes=len(data))
 
 
-def _decode_row(row: tuple[bytes, int, int, int, int, int, int, int], data_end: int) -> Placement:
+def _decode_row(row: tuple[bytes, int, int, int, int, int, int, int], bases: Sequence[ChunkId], data_end: int) -> Placement:
     chunk, offset, stored, raw, codec, element, reserved, base = row
-    kind = check_placement(offset, stored, raw, codec)
-    if offset < HEADER_BYTES or offset + stored > data_end or reserved or base != NO_BASE:
+    kind, element_type = check_placement(offset, stored, raw, codec, element)
+    if offset < HEADER_BYTES or offset + stored > data_end or reserved:
         raise FormatError("a pack whose footer points outside its chunks")
-    return Placement(ChunkId(chunk), offset, stored, raw, kind, element)
+    if (kind is Codec.DELTA) != (base != NO_BASE) or (kind is Codec.DELTA and base >= len(bases)):
+        raise FormatError("a pack with a delta without a base, or a base for something else")
+    return Placement(ChunkId(chunk), offset, stored, raw, kind, element_type, None if base == NO_BASE else bases[base])
 
 
 def _decode_recipes(footer: bytes, position: int, count: int) -> tuple[Recipe, ...]:

@@ -13,6 +13,8 @@ MAX_AVG_BYTES = 4 * 1024 * 1024  # the widest that FastCDC's masks are defined f
 MAX_MIN_BYTES = 1024 * 1024
 MAX_PACK_BYTES = 128 * 1024 * 1024
 DEFAULT_CHUNK_BYTES = 64 * 1024
+DEFAULT_PIECE_ELEMENTS = 256 * 1024
+MAX_PIECE_ELEMENTS = MAX_CHUNK_BYTES // 8  # numbers have at most 8 bytes
 DEFAULT_PACK_BYTES = 32 * 1024 * 1024
 _MIN_SIZES = (64, 256, 1024)  # what FastCDC accepts as min, avg and max
 _FIELDS = ("format", "registry", "created", "chunking", "pack_bytes", "encryption", "writers")
@@ -20,11 +22,15 @@ _FIELDS = ("format", "registry", "created", "chunking", "pack_bytes", "encryptio
 
 @dataclass(frozen=True, slots=True)
 class ChunkingParameters:
-    """FastCDC's parameters in bytes. They decide what is shared, never what can be read."""
+    """Where cuts fall: FastCDC's parameters in bytes, and how many elements of a tensor make a piece.
+
+    They decide what is shared, never what can be read.
+    """
 
     min_bytes: int
     avg_bytes: int
     max_bytes: int
+    elements: int = DEFAULT_PIECE_ELEMENTS
 
 
 def chunking_around(avg_bytes: int) -> ChunkingParameters:
@@ -65,6 +71,7 @@ def format_body(value: RegistryFormat) -> bytes:
                 "min": value.chunking.min_bytes,
                 "avg": value.chunking.avg_bytes,
                 "max": value.chunking.max_bytes,
+                "elements": value.chunking.elements,
             },
             "pack_bytes": value.pack_bytes,
             "encryption": "none",
@@ -102,14 +109,14 @@ def decode_format(data: bytes) -> RegistryFormat:
 
 def _decode_chunking(value: canonical.Json) -> ChunkingParameters:
     row = canonical.mapping(value, what="chunking")
-    if row.keys() != {"algorithm", "min", "avg", "max"}:
+    if row.keys() != {"algorithm", "min", "avg", "max", "elements"}:
         raise FormatError("chunking with missing or unknown fields")
     if row["algorithm"] != "fastcdc-2020":
         raise UnsupportedFormatError(f"chunking by {str(row['algorithm'])[:40]!r} is not known to this version; upgrade")
-    low, avg, high = (
-        canonical.integer(row[key], what=key, maximum=limit)
-        for key, limit in (("min", MAX_MIN_BYTES), ("avg", MAX_AVG_BYTES), ("max", MAX_CHUNK_BYTES))
-    )
+    limits = (("min", MAX_MIN_BYTES), ("avg", MAX_AVG_BYTES), ("max", MAX_CHUNK_BYTES), ("elements", MAX_PIECE_ELEMENTS))
+    low, avg, high, elements = (canonical.integer(row[key], what=key, maximum=limit) for key, limit in limits)
     if not _MIN_SIZES[0] <= low <= avg <= high or avg < _MIN_SIZES[1] or high < _MIN_SIZES[2]:
         raise FormatError(f"chunking sizes must satisfy min <= avg <= max, and be at least {_MIN_SIZES}")
-    return ChunkingParameters(low, avg, high)
+    if elements < 1:
+        raise FormatError("a piece of a tensor has at least one element")
+    return ChunkingParameters(low, avg, high, elements)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import blake3
 
+from cas_registry.codecs import Buffer
 from cas_registry.errors import IntegrityError, LocalEditsError
 from cas_registry.model.ids import FileId, TreeId
 from cas_registry.model.maps import Located
@@ -262,7 +263,7 @@ def _write_files(
     return total
 
 
-def _verified(file: VersionFile, chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+def _verified(file: VersionFile, chunks: Iterator[Buffer], count: int) -> Iterator[Buffer]:
     """The next `count` chunks; raises at the end if they do not make up the file, before it gets its name."""
     hasher = blake3.blake3()
     for _ in range(count):

@@ -16,7 +16,7 @@ from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, Versio
 from cas_registry.model.ids import CommitId, FileId, MapName, TreeId
 from cas_registry.model.maps import Reference
 from cas_registry.model.names import check_ref
-from cas_registry.operations.placing import Known, place_files, write_hints, write_maps
+from cas_registry.operations.placing import Delta, Known, place_files, write_hints, write_maps
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.snapshot import BuiltTrees, build_trees, check_unchanged, identify
 from cas_registry.operations.transfer import PackWriter, worker_pool
@@ -32,7 +32,7 @@ class CommitRequest:
     """What to commit, and what to say of it.
 
     `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
-    whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates.
+    whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
     """
 
     model: str
@@ -47,6 +47,7 @@ class CommitRequest:
     inputs: Sequence[str] = ()
     tags: Sequence[str] = ()
     base: Version | None = None
+    delta: Delta = Delta.AUTO
     allow_empty: bool = False
     expect: CommitId | None = None
 
@@ -135,7 +136,7 @@ def _write(
     known = Known(stores, nearest, request.base)
     writer = PackWriter(stores.objects, pool, pack_bytes=stores.format.pack_bytes, known=known.has_chunk)
     try:
-        placed = place_files(stores, snapshot, ids, built, known, writer, pool, progress=progress)
+        placed = place_files(stores, snapshot, ids, built, known, writer, pool, delta=request.delta, progress=progress)
         writer.finish()
     except BaseException:
         writer.abandon()

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cas_registry.backends import Backend
-from cas_registry.codecs import decode_chunk
 from cas_registry.errors import FormatError, IntegrityError, NotFoundError
 from cas_registry.model.ids import ChunkId, FileId, MapName, PackName, TreeId
 from cas_registry.model.maps import Located, PackInfo
@@ -14,7 +13,7 @@ from cas_registry.model.registry_format import MAX_PACK_BYTES
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.findings import Findings, Severity
 from cas_registry.operations.progress import Progress
-from cas_registry.operations.transfer import map_ordered, worker_pool
+from cas_registry.operations.transfer import fetch_group, map_ordered, worker_pool
 from cas_registry.operations.version_files import VersionFiles
 from cas_registry.store.layout import MAPS, PACKS, object_key
 from cas_registry.store.objects import ObjectStore
@@ -154,17 +153,20 @@ class DataCheck:
             files = None
         for _, entry, folder in version.files:
             try:
-                yield from files.chunks(entry, folder) if files else index.rebuild(entry)
+                found: Sequence[Located] = files.chunks(entry, folder) if files else index.rebuild(entry)
             except IntegrityError:
-                yield from index.rebuild(entry)
+                found = index.rebuild(entry)
+            for located in found:
+                yield located
+                if located.base:
+                    yield located.base
 
     def _chunk_is_whole(self, located: Located) -> bool:
-        placement = located.placement
         try:
-            stored = self._backend.get(object_key(located.pack.name), start=placement.offset, length=placement.stored_bytes)
-            return ChunkId.of(decode_chunk(placement.codec, stored, placement.raw_bytes)) == placement.chunk
-        except (NotFoundError, FormatError):
+            fetch_group(self._objects, [located])
+        except (IntegrityError, FormatError):
             return False
+        return True
 
     def _pack_index(self, skip: set[PackName] | None = None) -> "_PackIndex":
         if self._index is None or skip:
@@ -183,7 +185,8 @@ class _PackIndex:
     """What the footers of all packs say: the way back from packs to maps."""
 
     def __init__(self, backend: Backend, sizes: Mapping[str, int], skip: set[PackName]) -> None:
-        self._chunks: dict[ChunkId, tuple[PackInfo, Placement]] = {}
+        self._whole: dict[ChunkId, Located] = {}
+        self._deltas: dict[ChunkId, tuple[PackInfo, Placement]] = {}
         self._recipes: dict[FileId, dict[int, bytes]] = {}
         self._totals: dict[FileId, int] = {}
         for key, size_bytes in sizes.items():
@@ -195,13 +198,24 @@ class _PackIndex:
             except (FormatError, NotFoundError):
                 continue
             for placement in footer.placements:
-                self._chunks.setdefault(placement.chunk, (PackInfo(name, size_bytes), placement))
+                if placement.base is None:
+                    self._whole.setdefault(placement.chunk, Located(PackInfo(name, size_bytes), placement))
+                else:
+                    self._deltas.setdefault(placement.chunk, (PackInfo(name, size_bytes), placement))
             for recipe in footer.recipes:
                 self._totals[recipe.file] = recipe.total
                 self._recipes.setdefault(recipe.file, {}).update(enumerate(recipe.chunks, start=recipe.first))
 
     def has(self, chunk: ChunkId) -> bool:
-        return chunk in self._chunks
+        return self._find(chunk) is not None
+
+    def _find(self, chunk: ChunkId) -> Located | None:
+        """The chunk by itself, or as a delta to a base that is there."""
+        if chunk in self._whole:
+            return self._whole[chunk]
+        pack, placement = self._deltas.get(chunk, (None, None))
+        base = self._whole.get(placement.base) if placement and placement.base else None
+        return Located(pack, placement, base) if pack and placement and base else None
 
     def can_rebuild(self, entry: TreeEntry) -> bool:
         """Whether the packs say of which chunks a file consists, and have all of them."""
@@ -211,15 +225,16 @@ class _PackIndex:
             return False
 
     def packs_of(self, entry: TreeEntry) -> set[PackInfo]:
-        return {located.pack for located in self.rebuild(entry)}
+        rebuilt = self.rebuild(entry)
+        return {located.pack for located in rebuilt} | {located.base.pack for located in rebuilt if located.base}
 
     def rebuild(self, entry: TreeEntry) -> list[Located]:
         """The chunks of a file by its recipe. IntegrityError where the packs do not have it."""
         if entry.size_bytes == 0 or not isinstance(entry.id, FileId):
             return []
         recipe = self._recipes.get(entry.id, {})
-        found = [self._chunks.get(ChunkId(recipe.get(number, b""))) for number in range(self._totals.get(entry.id, 0))]
-        located = [Located(*item) for item in found if item is not None]
+        found = [self._find(ChunkId(recipe.get(number, b""))) for number in range(self._totals.get(entry.id, 0))]
+        located = [item for item in found if item is not None]
         if not located or len(located) < len(found):
             raise IntegrityError(f"packs do not have file {entry.id.short}")
         return located

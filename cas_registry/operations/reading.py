@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from itertools import accumulate
 
+from cas_registry.codecs import Buffer
 from cas_registry.errors import NotFoundError
 from cas_registry.model.ids import ChunkId, FileId
 from cas_registry.model.maps import Located
@@ -64,7 +65,7 @@ class _ChunkedFile(io.RawIOBase):
         self._file = file
         self._starts = [0, *accumulate(located.placement.raw_bytes for located in chunks)]
         self._position = 0
-        self._cache: OrderedDict[ChunkId, bytes] = OrderedDict()
+        self._cache: OrderedDict[ChunkId, Buffer] = OrderedDict()
         self._cached_bytes = 0
         self.name = file.path
 
@@ -114,9 +115,9 @@ class _ChunkedFile(io.RawIOBase):
         self._position = end
         return data[start - self._starts[first] :]
 
-    def _fetch(self, wanted: tuple[Located, ...]) -> list[bytes]:
+    def _fetch(self, wanted: tuple[Located, ...]) -> list[Buffer]:
         missing = [located for located in wanted if located.placement.chunk not in self._cache]
-        fresh: dict[ChunkId, bytes] = {}
+        fresh: dict[ChunkId, Buffer] = {}
         if missing:
             with worker_pool() as pool:
                 fetched = fetch_chunks(self._objects, pool, missing)

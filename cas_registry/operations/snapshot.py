@@ -1,7 +1,9 @@
 """From a folder on disk to trees: which files must be read, their ids, and whether the folder held still."""
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +73,50 @@ def read_file(file: FoundFile) -> Iterator[bytes]:
         with file.disk.open("rb", buffering=0) as handle:
             while data := handle.read(READ_BUFFER_BYTES):
                 yield data
+    except FileNotFoundError as error:
+        raise changed([file.path]) from error
+    except OSError as error:
+        raise AccessError(f"cannot read {file.disk}: {error.strerror}", path=str(file.disk)) from error
+
+
+class OpenFile:
+    """A file that is being committed: its next bytes, hashed as they go by, and ranges of it."""
+
+    def __init__(self, file: FoundFile, handle: io.FileIO) -> None:
+        self.size_bytes = file.stat.size_bytes
+        self._handle = handle
+        self._position = 0
+        self._hasher = blake3.blake3()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes [offset, offset + length), fewer only at the end of the file."""
+        return self._read(offset, max(0, min(length, self.size_bytes - offset)))
+
+    def take(self, length: int) -> bytes:
+        """The next `length` bytes, fewer only at the end of the file."""
+        data = self._read(self._position, length)
+        self._position += len(data)
+        self._hasher.update(data)
+        return data
+
+    def digest(self) -> bytes:
+        """BLAKE3 of what was taken so far."""
+        return self._hasher.digest()
+
+    def _read(self, offset: int, length: int) -> bytes:
+        self._handle.seek(offset)
+        data = self._handle.read(length) or b""
+        while len(data) < length and (more := self._handle.read(length - len(data))):
+            data += more
+        return data
+
+
+@contextmanager
+def open_found(file: FoundFile) -> Iterator[OpenFile]:
+    """Open a file of the snapshot. AccessError if it cannot be read."""
+    try:
+        with file.disk.open("rb", buffering=0) as handle:
+            yield OpenFile(file, handle)
     except FileNotFoundError as error:
         raise changed([file.path]) from error
     except OSError as error:

@@ -9,18 +9,20 @@ Memory is bounded by the constants below whatever the size of a file.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cas_registry.chunking import Piece
-from cas_registry.codecs import Buffer, encode_chunk
+from cas_registry.codecs import Base, Buffer, encode_chunk
+from cas_registry.errors import IntegrityError
 from cas_registry.model.ids import ID_BYTES, ChunkId, FileId
 from cas_registry.model.maps import Located, PackInfo
 from cas_registry.model.packs import CHUNK_ROW_BYTES, RECIPE_BYTES, RECIPE_CHUNKS, PackBuilder, Recipe
 from cas_registry.model.placement import Codec, Placement
+from cas_registry.model.tensors import ElementType
 from cas_registry.store.objects import ObjectStore
 
 T = TypeVar("T")
@@ -69,27 +71,53 @@ class PackSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """The chunk that a new delta would be made to, and what the deltas to it have cost so far."""
+
+    base: Located
+    age: int
+    spent: int
+
+    @property
+    def pays_bytes(self) -> int:
+        """The largest delta worth having: what a version has cost on average since the base was taken (docs/design/005-tensors.md)."""
+        return self.spent // (self.age + 1)
+
+
+def lineage(predecessor: Located) -> Lineage:
+    """What to make a delta to, given the same piece of an earlier version: that piece, or the base it is a delta to itself."""
+    if predecessor.base is None:
+        return Lineage(predecessor, 0, predecessor.placement.stored_bytes)
+    return Lineage(predecessor.base, predecessor.age, predecessor.spent)
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A chunk in a pack whose name may not be known yet."""
 
     slot: PackSlot
     placement: Placement
+    lineage: Lineage | None = None
 
     def located(self) -> Located:
         """The chunk with its pack, once `PackWriter.finish` has returned."""
         assert self.slot.info is not None  # noqa: S101 - finish names every pack
-        return Located(self.slot.info, self.placement)
+        if self.lineage is None:
+            return Located(self.slot.info, self.placement)
+        spent = self.lineage.spent + self.placement.stored_bytes
+        return Located(self.slot.info, self.placement, self.lineage.base, self.lineage.age + 1, spent)
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPiece:
-    """A piece after its worker: `stored` is None where the chunk is in the registry already."""
+    """A piece after its worker: `stored` is None where the chunk is in the registry already, `lineage` is set for a delta."""
 
     digest: bytes
     raw_bytes: int
-    element: int
+    element: ElementType
     codec: Codec
     stored: Buffer | None
+    lineage: Lineage | None = None
 
 
 class PackWriter:
@@ -107,9 +135,18 @@ class PackWriter:
         self.packs: list[PackInfo] = []
         self.new_bytes = 0
 
-    def encode(self, pieces: list[Piece]) -> list[EncodedPiece]:
-        """Hash, and encode what is new. Called in workers."""
-        return [self._encode(piece) for piece in pieces]
+    def encode(self, pieces: Sequence[Piece], predecessors: Sequence[Located | None]) -> list[EncodedPiece]:
+        """Hash, and encode what is new, as a delta where that is smaller. Called in workers."""
+        digests = [ChunkId.of(piece.data).digest for piece in pieces]
+        fresh = [not self._known(digest) and digest not in self._fresh for digest in digests]
+        lines = [lineage(before) if new and before else None for new, before in zip(fresh, predecessors, strict=True)]
+        bases = self._read_bases([line.base for line in lines if line])
+        return [
+            self._encode(piece, digest, line, bases)
+            if new
+            else EncodedPiece(digest, len(piece.data), piece.element, Codec.RAW, None)
+            for piece, digest, new, line in zip(pieces, digests, fresh, lines, strict=True)
+        ]
 
     def add(self, piece: EncodedPiece) -> Pending | None:
         """Put an encoded piece into the current pack, once; None where the registry has it already."""
@@ -118,11 +155,15 @@ class PackWriter:
             return pending
         if self._builder.size_bytes + CHUNK_ROW_BYTES + len(piece.stored) > self._pack_bytes and not self._builder.is_empty:
             self._upload()
+        base = piece.lineage.base.placement.chunk if piece.lineage else None
         offset = self._builder.add(
-            piece.digest, piece.stored, raw_bytes=piece.raw_bytes, codec=piece.codec, element=piece.element
+            piece.digest, piece.stored, raw_bytes=piece.raw_bytes, codec=piece.codec, element=piece.element,
+            base=base.digest if base else None,
+        )  # fmt: skip
+        placement = Placement(
+            ChunkId(piece.digest), offset, len(piece.stored), piece.raw_bytes, piece.codec, piece.element, base
         )
-        placement = Placement(ChunkId(piece.digest), offset, len(piece.stored), piece.raw_bytes, piece.codec, piece.element)
-        self._fresh[piece.digest] = pending = Pending(self._slot, placement)
+        self._fresh[piece.digest] = pending = Pending(self._slot, placement, piece.lineage)
         self.new_bytes += piece.raw_bytes
         return pending
 
@@ -146,12 +187,21 @@ class PackWriter:
             future.cancel()
         self._uploads.clear()
 
-    def _encode(self, piece: Piece) -> EncodedPiece:
-        digest = ChunkId.of(piece.data).digest
-        if self._known(digest) or digest in self._fresh:
-            return EncodedPiece(digest, len(piece.data), piece.element, Codec.RAW, None)
-        codec, stored = encode_chunk(piece.data)
-        return EncodedPiece(digest, len(piece.data), piece.element, codec, stored)
+    def _read_bases(self, bases: list[Located]) -> Mapping[ChunkId, Buffer]:
+        if not bases:
+            return {}
+        try:
+            return dict(zip((base.placement.chunk for base in bases), fetch_group(self._objects, bases), strict=True))
+        except IntegrityError:
+            return {}  # a base that is lost or damaged is no reason to refuse a commit: its chunks are stored whole
+
+    def _encode(self, piece: Piece, digest: bytes, line: Lineage | None, bases: Mapping[ChunkId, Buffer]) -> EncodedPiece:
+        data = bases.get(line.base.placement.chunk) if line else None
+        base: Base | None = None
+        if line and data is not None:
+            base = Base(data, line.base.placement.element, line.base.placement.stored_bytes, line.pays_bytes)
+        codec, stored = encode_chunk(piece.data, piece.element, base)
+        return EncodedPiece(digest, len(piece.data), piece.element, codec, stored, line if codec is Codec.DELTA else None)
 
     def _upload(self) -> None:
         self._settle(PACKS_IN_FLIGHT - 1)
@@ -167,9 +217,9 @@ class PackWriter:
             self.packs.append(slot.info)
 
 
-def fetch_chunks(objects: ObjectStore, executor: Executor, wanted: Iterable[Located]) -> Iterator[bytes]:
+def fetch_chunks(objects: ObjectStore, executor: Executor, wanted: Iterable[Located]) -> Iterator[Buffer]:
     """The verified bytes of each chunk, in order. IntegrityError at the first one that is missing or damaged."""
-    for group in map_ordered(executor, lambda group: _fetch_group(objects, group), _groups(wanted), in_flight=GROUPS_IN_FLIGHT):
+    for group in map_ordered(executor, lambda group: fetch_group(objects, group), _groups(wanted), in_flight=GROUPS_IN_FLIGHT):
         yield from group
 
 
@@ -186,16 +236,21 @@ def _groups(wanted: Iterable[Located]) -> Iterator[list[Located]]:
         yield group
 
 
-def _fetch_group(objects: ObjectStore, group: list[Located]) -> list[bytes]:
-    chunks: dict[ChunkId, bytes] = {}
-    for span in _spans(group):
-        chunks.update(objects.read_chunks(span[0].pack, span))
-    return [chunks[located.placement.chunk] for located in group]
+def fetch_group(objects: ObjectStore, group: Sequence[Located]) -> list[Buffer]:
+    """The verified bytes of these chunks, by few ranged reads; bases of deltas are read along with them."""
+    stored: dict[Located, memoryview] = {}
+    for span in _spans({*group, *(located.base for located in group if located.base)}):
+        stored.update(objects.read_span(span))
+    chunks: dict[Located, Buffer] = {}
+    for located in group:
+        if located not in chunks:
+            chunks[located] = objects.decode(located, stored)
+    return [chunks[located] for located in group]
 
 
-def _spans(group: list[Located]) -> Iterator[list[Located]]:
-    """The distinct placements of a group, joined where they lie close together in one pack."""
-    ordered = sorted(set(group), key=lambda item: (item.pack.name.digest, item.placement.offset))
+def _spans(located: Iterable[Located]) -> Iterator[list[Located]]:
+    """Distinct placements, joined where they lie close together in one pack."""
+    ordered = sorted(located, key=lambda item: (item.pack.name.digest, item.placement.offset))
     span: list[Located] = []
     for item in ordered:
         if span:

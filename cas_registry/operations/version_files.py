@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from cas_registry.errors import IntegrityError, NotFoundError
 from cas_registry.model.ids import FileId, MapName, TreeId
 from cas_registry.model.maps import ChunkMap, Covers, Located, Reference
+from cas_registry.model.tensors import TensorIndex
 from cas_registry.model.tree import TreeEntry
+from cas_registry.operations.tensor_index import decode_index
 from cas_registry.store.objects import ObjectStore, walk_tree
 
 BIG_FILE_BYTES = 1024 * 1024  # from here on a file may have a map of its own; below, it shares its folder's
@@ -66,6 +68,13 @@ class VersionFiles:
                 f"the map gives file {entry.id.short} ({entry.name}) another size than its folder", file=entry.id.hex
             )
         return found
+
+    def index(self, entry: TreeEntry, folder: TreeId) -> TensorIndex | None:
+        """The tensors of a file, from its map. None where the file was no container of tensors to whoever committed it."""
+        encoded = self._root.indexes.get(entry.id.digest)
+        if encoded is None and entry.id.digest not in self._root.files and (reference := self._reference(entry, folder)):
+            encoded = self.load([reference])[reference].indexes.get(entry.id.digest)
+        return decode_index(encoded, size_bytes=entry.size_bytes) if encoded is not None else None
 
     def _reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
         return self._root.references.get((Covers.FILE, entry.id.digest)) or self._root.references.get(

@@ -3,11 +3,11 @@
 A mismatch is read once more (a transfer may have gone wrong), then it is an IntegrityError that names the key.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from cas_registry.backends import Backend, Data
-from cas_registry.codecs import decode_chunk
+from cas_registry.codecs import Base, Buffer, decode_chunk
 from cas_registry.errors import AlreadyExistsError, FormatError, IntegrityError, NotFoundError
 from cas_registry.model.canonical import MAX_METADATA_BYTES
 from cas_registry.model.commit import MAX_COMMIT_BYTES, Commit, decode_commit, encode_commit
@@ -18,6 +18,7 @@ from cas_registry.model.tree import Tree, TreeEntry, decode_tree, encode_tree
 from cas_registry.store.layout import QUARANTINE, object_key
 
 T = TypeVar("T")
+_KEPT_TREES = 1024
 MetadataId = CommitId | TreeId | RefTableId | MapName
 
 
@@ -26,6 +27,7 @@ class ObjectStore:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._attached: dict[TreeId, bytes] = {}
 
     def read_commit(self, identity: CommitId) -> Commit:
         """The commit. IntegrityError if it is missing or damaged."""
@@ -36,8 +38,10 @@ class ObjectStore:
         return self._read_many(identities, decode_commit, MAX_COMMIT_BYTES)
 
     def read_trees(self, identities: Sequence[TreeId]) -> list[Tree]:
-        """Several trees in one round trip."""
-        return self._read_many(identities, decode_tree, MAX_METADATA_BYTES)
+        """Several trees in one round trip; none where a root map that was read came with them."""
+        missing = [identity for identity in identities if identity not in self._attached]
+        found = iter(self._read_many(missing, decode_tree, MAX_METADATA_BYTES))
+        return [decode_tree(self._attached[identity]) if identity in self._attached else next(found) for identity in identities]
 
     def read_tree(self, identity: TreeId) -> Tree:
         """One tree. IntegrityError if it is missing or damaged."""
@@ -49,7 +53,9 @@ class ObjectStore:
 
     def read_map(self, name: MapName) -> tuple[ChunkMap, int]:
         """A map and its length in bytes."""
-        return self._read_many([name], lambda data: (decode_map(data), len(data)), MAX_METADATA_BYTES)[0]
+        found = self._read_many([name], _map_with_length, MAX_METADATA_BYTES)[0]
+        self._keep_trees(found[0])
+        return found
 
     def read_maps(self, references: Sequence[Reference]) -> list[ChunkMap]:
         """Several maps in one round trip; each must have the length that its reference gives."""
@@ -60,6 +66,14 @@ class ObjectStore:
                     f"{object_key(reference.name)} has {size_bytes:,} bytes, its reference says {reference.size_bytes:,}"
                 )
         return [chunk_map for chunk_map, _ in found]
+
+    def _keep_trees(self, chunk_map: ChunkMap) -> None:
+        """Trees that came with a root map need not be read; bytes that do not match their id are not taken."""
+        if len(self._attached) > _KEPT_TREES:
+            self._attached.clear()
+        for digest, data in chunk_map.trees.items():
+            if data and (tree := bytes(data)) and TreeId.of(tree).digest == digest:
+                self._attached[TreeId(digest)] = tree
 
     def has_commit(self, identity: CommitId) -> bool:
         """Whether a commit of that id is stored (in whatever model)."""
@@ -113,34 +127,35 @@ class ObjectStore:
         except NotFoundError:
             return False
 
-    def read_chunks(self, pack: PackInfo, located: Sequence[Located]) -> dict[ChunkId, bytes]:
-        """Chunks that lie close together in one pack, by one ranged read, each decoded and verified.
-
-        IntegrityError names the pack and the offset of the first chunk that is missing or damaged.
-        """
-        start = min(item.placement.offset for item in located)
-        end = max(item.placement.offset + item.placement.stored_bytes for item in located)
+    def read_span(self, span: Sequence[Located]) -> dict[Located, memoryview]:
+        """The stored forms of chunks that lie close together in one pack, by one ranged read. IntegrityError if the pack is missing."""
+        pack = span[0].pack
+        start = min(item.placement.offset for item in span)
+        end = max(item.placement.offset + item.placement.stored_bytes for item in span)
+        key = object_key(pack.name)
         try:
-            return self._decode_span(pack, located, start, end)
+            data = memoryview(self._backend.get(key, start=start, length=end - start))
+        except NotFoundError as error:
+            raise IntegrityError(f"{key} is missing from {self._backend.url}; run reg fsck", key=key) from error
+        return {
+            item: data[item.placement.offset - start : item.placement.offset - start + item.placement.stored_bytes]
+            for item in span
+        }
+
+    def decode(self, located: Located, stored: Mapping[Located, memoryview]) -> Buffer:
+        """The chunk, decoded and verified, from its stored form and its base's.
+
+        What does not verify is read once more; then IntegrityError names the pack and the offset of the chunk that is damaged.
+        """
+        try:
+            return _verified_chunk(located, stored)
         except IntegrityError:
-            return self._decode_span(pack, located, start, end)
+            again = {item: self.read_span([item])[item] for item in (located, located.base) if item}
+            return _verified_chunk(located, again)
 
     def flush(self) -> None:
         """Return when everything written so far is durable."""
         self._backend.flush()
-
-    def _decode_span(self, pack: PackInfo, located: Sequence[Located], start: int, end: int) -> dict[ChunkId, bytes]:
-        key = object_key(pack.name)
-        try:
-            span = memoryview(self._backend.get(key, start=start, length=end - start))
-        except NotFoundError as error:
-            raise IntegrityError(f"{key} is missing from {self._backend.url}; run reg fsck", key=key) from error
-        chunks: dict[ChunkId, bytes] = {}
-        for item in located:
-            placement = item.placement
-            stored = span[placement.offset - start : placement.offset - start + placement.stored_bytes]
-            chunks[placement.chunk] = _verified_chunk(item, stored, key)
-        return chunks
 
     def _read_many(self, identities: Sequence[MetadataId], decode: Callable[[bytes], T], limit: int) -> list[T]:
         keys = [object_key(identity) for identity in identities]
@@ -198,19 +213,32 @@ def _map_with_length(data: bytes) -> tuple[ChunkMap, int]:
     return decode_map(data), len(data)
 
 
-def _verified_chunk(item: Located, stored: memoryview, key: str) -> bytes:
-    placement = item.placement
-    where = f"{key} at offset {placement.offset:,}"
-    if len(stored) != placement.stored_bytes:
-        raise IntegrityError(f"{where} is cut short; run reg fsck --read-data", key=key, offset=placement.offset)
+def _verified_chunk(item: Located, stored: Mapping[Located, memoryview]) -> Buffer:
     try:
-        data = bytes(decode_chunk(placement.codec, stored, placement.raw_bytes))
+        base = Base(_decoded(item.base, stored, None), item.base.placement.element) if item.base else None
+        data = _decoded(item, stored, base)
+        if ChunkId.of(data) == item.placement.chunk:
+            return data
+    except IntegrityError:
+        if item.base:
+            _verified_chunk(item.base, stored)  # raises where the base is at fault
+        raise
+    if item.base:
+        _verified_chunk(item.base, stored)
+    raise _damaged(item, "its bytes do not match their id")
+
+
+def _decoded(item: Located, stored: Mapping[Located, memoryview], base: Base | None) -> Buffer:
+    placement = item.placement
+    data = stored[item]
+    if len(data) != placement.stored_bytes:
+        raise _damaged(item, "it is cut short")
+    try:
+        return decode_chunk(placement.codec, data, placement.raw_bytes, placement.element, base)
     except FormatError as error:
-        raise IntegrityError(
-            f"{where} is damaged: {error}; run reg fsck --read-data", key=key, offset=placement.offset
-        ) from error
-    if ChunkId.of(data) != placement.chunk:
-        raise IntegrityError(
-            f"{where} is damaged: its bytes do not match their id; run reg fsck --read-data", key=key, offset=placement.offset
-        )
-    return data
+        raise _damaged(item, str(error)) from error
+
+
+def _damaged(item: Located, why: str) -> IntegrityError:
+    key, offset = object_key(item.pack.name), item.placement.offset
+    return IntegrityError(f"{key} at offset {offset:,} is damaged: {why}; run reg fsck --read-data", key=key, offset=offset)

@@ -85,7 +85,7 @@ class TargetFolder:
                 while data := file.read(buffer_bytes):
                     yield data
 
-    def write(self, path: str, parts: Iterator[bytes], *, executable: bool) -> FileStat:
+    def write(self, path: str, parts: Iterator[bytes | memoryview], *, executable: bool) -> FileStat:
         """Write a whole file and put it in place of what was there. Nothing stays behind if `parts` raises."""
         return self._write(check_path(path), parts, executable=executable)
 
@@ -93,7 +93,7 @@ class TargetFolder:
         """Write `.reg/name`, which no version can hold."""
         self._write((PRIVATE_FOLDER, name), iter([data]), executable=False)
 
-    def _write(self, path_parts: tuple[str, ...], parts: Iterator[bytes], *, executable: bool) -> FileStat:
+    def _write(self, path_parts: tuple[str, ...], parts: Iterator[bytes | memoryview], *, executable: bool) -> FileStat:
         *parents, name = path_parts
         with self._errors("write", "/".join(path_parts)):
             folder = self._folder(tuple(parents), create=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cas_registry.backends import Backend
 from cas_registry.backends.opening import open_backend
@@ -26,11 +26,14 @@ from cas_registry.operations.doctor import DoctorReport, examine
 from cas_registry.operations.fsck import FsckReport, check_registry
 from cas_registry.operations.history import LogRecord, walk_history
 from cas_registry.operations.init import create_registry
+from cas_registry.operations.placing import Delta
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.operations.reading import find_file, open_file, read_file
 from cas_registry.operations.refs import MoveReport, MoveRequest, delete_ref, set_ref
 from cas_registry.operations.stats import ModelStats, RegistryStats, model_stats, registry_stats
 from cas_registry.operations.status import StatusReport, compare_folder
+from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
+from cas_registry.operations.tensors import TensorInfo, list_tensors, read_tensor
 from cas_registry.operations.version_files import list_files, select
 from cas_registry.store.refs import Move, Version
 from cas_registry.store.stores import Stores, open_stores
@@ -47,6 +50,10 @@ from cas_registry.worktree.binding import (
 from cas_registry.worktree.stat_cache import StatCache
 from cas_registry.worktree.target import TargetFolder
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 __all__ = [
     "BoundFolder",
     "CheckoutReport",
@@ -55,6 +62,7 @@ __all__ = [
     "FileInfo",
     "FolderState",
     "FsckReport",
+    "LayerDelta",
     "LogRecord",
     "Model",
     "ModelStats",
@@ -64,6 +72,10 @@ __all__ = [
     "Registry",
     "RegistryStats",
     "StatusReport",
+    "TensorChange",
+    "TensorDelta",
+    "TensorDiff",
+    "TensorInfo",
     "Version",
     "VersionDiff",
     "VersionInfo",
@@ -220,6 +232,7 @@ class Model:
         inputs: Iterable[str] = (),
         tags: Iterable[str] = (),
         base: str | None = None,
+        delta: str = "auto",
         expect: str | None = None,
         allow_empty: bool = False,
         author: str | None = None,
@@ -228,7 +241,9 @@ class Model:
         """Commit a folder (its contents are the version) or several paths (each under its own name).
 
         Returns once the version is durable. Concurrent commits to one branch all land, one after another; with `expect` (a
-        revision) the branch must stand there, else ConflictError. `tags` move in the same step. A folder equal to the
+        revision) the branch must stand there, else ConflictError. `tags` move in the same step. `delta`
+        is auto, never or always: whether tensors may be stored as differences to the parent's or the `base`'s, and whether fetching those
+        has a budget (4 GiB from a remote store). A folder equal to the
         branch's head makes no commit (`report.created` is False) unless `allow_empty`.
         Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError, OutcomeUnknownError.
         """
@@ -247,6 +262,7 @@ class Model:
             inputs=tuple(inputs),
             tags=tuple(tags),
             base=self.resolve(base) if base else None,
+            delta=_delta(delta),
             allow_empty=allow_empty,
             expect=self.resolve(expect).commit if expect else None,
         )
@@ -335,9 +351,14 @@ class Model:
             progress=progress or NoProgress(),
         )
 
-    def diff(self, old: str, new: str) -> VersionDiff:
-        """What differs from `old` to `new`: files, bytes shared and new, params and metrics. Reads trees and maps only."""
-        return diff_versions(self._stores, self.resolve(old), self.resolve(new))
+    def diff(self, old: str, new: str, *, values: bool = False, progress: Progress | None = None) -> VersionDiff:
+        """What differs from `old` to `new`: files, tensors, bytes shared and new, params and metrics.
+
+        Reads trees and maps only, and small tensors that share a chunk with others; with `values` also the tensors that changed,
+        to measure how far they moved.
+        """
+        ends = self.resolve(old), self.resolve(new)
+        return diff_versions(self._stores, *ends, values=values, progress=progress or NoProgress())
 
     def log(self, revision: str = "main", *, limit: int | None = None) -> list[LogRecord]:
         """A version and its ancestors, newest first, at most `limit`."""
@@ -401,6 +422,19 @@ class Model:
         """The whole of a file, verified."""
         version, where = self._file(revision, path)
         return read_file(self._stores, version, where)
+
+    def tensors(self, revision: str, path: str | None = None) -> list[TensorInfo]:
+        """The tensors of a version, or of one of its files (`path`, or `REV:PATH`): names, types, shapes, sizes. No data is read."""
+        parsed = parse_revision(revision)
+        return list_tensors(self._stores, self._resolve(parsed), path or parsed.path)
+
+    def tensor(self, revision: str, name: str, path: str | None = None) -> "npt.NDArray[np.generic]":
+        """One tensor as a numpy array (bfloat16 and fp8 by ml_dtypes), from its own chunks alone, each verified.
+
+        Raises NotFoundError; InvalidInputError where several files have it and `path` (or `REV:PATH`) does not say which.
+        """
+        parsed = parse_revision(revision)
+        return read_tensor(self._stores, self._resolve(parsed), name, path or parsed.path)
 
     def tag(self, name: str, revision: str, *, reason: str = "", expect: str | None = None) -> MoveReport:
         """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves."""
@@ -474,6 +508,13 @@ class Model:
         return StatCache(
             cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.json"
         )
+
+
+def _delta(name: str) -> Delta:
+    try:
+        return Delta(name)
+    except ValueError as error:
+        raise InvalidInputError(f"delta is {name!r}; choose one of {', '.join(Delta)}") from error
 
 
 def open_registry(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> Registry:

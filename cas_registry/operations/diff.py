@@ -1,4 +1,7 @@
-"""What differs between two versions: files, bytes shared and new, params and metrics. From trees and maps alone."""
+"""What differs between two versions: files, tensors, bytes shared and new, params and metrics.
+
+From trees and maps alone, unless the tensors' values are asked for.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -7,6 +10,8 @@ from enum import StrEnum
 
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.ids import ChunkId
+from cas_registry.operations.progress import Progress
+from cas_registry.operations.tensor_diff import TensorDiff, diff_tensors
 from cas_registry.operations.version_files import VersionFile, list_files, locate_files
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -47,6 +52,7 @@ class VersionDiff:
     new_bytes: int
     params: Mapping[str, tuple[Scalar, Scalar]]
     metrics: Mapping[str, tuple[Scalar, Scalar]]
+    tensors: TensorDiff
 
     @property
     def is_empty(self) -> bool:
@@ -54,7 +60,7 @@ class VersionDiff:
         return not self.files
 
 
-def diff_versions(stores: Stores, old: Version, new: Version) -> VersionDiff:
+def diff_versions(stores: Stores, old: Version, new: Version, *, values: bool = False, progress: Progress) -> VersionDiff:
     """Compare two versions, of one model or of two."""
     commits = stores.objects.read_commits([old.commit, new.commit])
     old_files = {file.path: file for file in list_files(stores.objects, old.tree)[0]}
@@ -74,6 +80,7 @@ def diff_versions(stores: Stores, old: Version, new: Version) -> VersionDiff:
         new_bytes=new_bytes,
         params=_side_by_side(commits[0].params, commits[1].params),
         metrics=_side_by_side(commits[0].metrics, commits[1].metrics),
+        tensors=diff_tensors(stores, old, new, values=values, progress=progress),
     )
 
 

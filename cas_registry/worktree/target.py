@@ -222,7 +222,7 @@ class _InTheWayError(OSError):
         self.parts = parts
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def _write_all(handle: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]

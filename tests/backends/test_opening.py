@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,9 @@ from hypothesis import strategies as st
 
 from cas_registry.backends.local import LocalBackend
 from cas_registry.backends.memory import MemoryBackend
+from cas_registry.backends.objectstore import ObjectStoreBackend
 from cas_registry.backends.opening import open_backend
+from cas_registry.backends.remote import RemoteBackend
 from cas_registry.backends.wrappers import RetryingBackend
 from cas_registry.errors import BackendError, InvalidInputError, RegistryError
 
@@ -73,6 +76,65 @@ def test_an_s3_url_is_a_remote_store_that_retries(url, shown):
     assert backend.url == shown
     for text in (repr(backend), str(backend)):
         assert "tops3cret" not in text
+
+
+ENDPOINT = {"endpoint_url": "http://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "library"),
+    [
+        ({}, RemoteBackend),
+        ({"backend": "auto"}, RemoteBackend),
+        (ENDPOINT, ObjectStoreBackend),
+        ({"client_kwargs": ENDPOINT}, ObjectStoreBackend),
+        ({**ENDPOINT, "backend": None}, ObjectStoreBackend),
+        ({**ENDPOINT, "backend": "auto"}, ObjectStoreBackend),
+        ({**ENDPOINT, "backend": "fsspec"}, RemoteBackend),
+        ({**ENDPOINT, "version_aware": True}, RemoteBackend),
+        ({"backend": "obstore"}, ObjectStoreBackend),
+    ],
+)
+def test_obstore_serves_an_s3_endpoint_that_is_named_and_options_that_it_can_do(options, library):
+    backend = open_backend("s3://bucket/prefix", {**OPTIONS, **options})
+    assert isinstance(backend, RetryingBackend)
+    assert type(backend._inner) is library
+
+
+def test_without_obstore_fsspec_serves_and_obstore_asked_for_is_an_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    assert type(open_backend("s3://bucket/prefix", {**OPTIONS, **ENDPOINT})._inner) is RemoteBackend
+    with pytest.raises(BackendError, match=r"pip install 'cas-registry\[obstore\]'"):
+        open_backend("s3://bucket/prefix", {**OPTIONS, "backend": "obstore"})
+
+
+def test_obstore_asked_for_refuses_an_option_that_it_cannot_do():
+    with pytest.raises(InvalidInputError, match="version_aware"):
+        open_backend("s3://bucket/prefix", {**OPTIONS, "version_aware": True, "backend": "obstore"})
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a//b", "s3://bucket/a/../b", "s3://bucket/./a"])
+def test_a_prefix_that_obstore_refuses_goes_to_fsspec(url):
+    backend = open_backend(url, {**OPTIONS, **ENDPOINT})
+    assert type(backend._inner) is RemoteBackend
+    assert backend.url == url
+    with pytest.raises(InvalidInputError, match="cannot do the path"):
+        open_backend(url, {**OPTIONS, "backend": "obstore"})
+
+
+@pytest.mark.parametrize("name", ["boto3", "", "OBSTORE", 1])
+def test_a_library_nobody_knows_is_refused(name):
+    with pytest.raises(InvalidInputError, match="auto, fsspec, obstore"):
+        open_backend("s3://bucket/prefix", {**OPTIONS, "backend": name})
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [("gs://b/p", {"token": "anon"}), ("az://c/p", {"account_name": "a", "account_key": "a2V5"})],
+)
+def test_google_and_azure_go_to_obstore_when_asked(url, options):
+    assert type(open_backend(url, {**options, "backend": "obstore"})._inner) is ObjectStoreBackend
 
 
 SECRET = "wJalrXUtnFEMI/K7MDENG"

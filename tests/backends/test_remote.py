@@ -189,7 +189,9 @@ class Scripted:
 
             def answer(self) -> None:
                 scripted.requests.append((self.command, self.path))
+                scripted.sent.append({name.lower(): value for name, value in self.headers.items()})
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                time.sleep(scripted.pause_s)
                 if scripted.hang is not None:
                     scripted.hang.wait(30)
                     self.close_connection = True
@@ -214,6 +216,8 @@ class Scripted:
 
     def reset(self) -> None:
         self.requests: list[tuple[str, str]] = []
+        self.sent: list[dict[str, str]] = []  # the headers of each
+        self.pause_s = 0.0
         self.status, self.body, self.headers = 200, b"", {}
         self.missing_bytes = 0
         self.hang: threading.Event | None = None

@@ -36,12 +36,16 @@ if TYPE_CHECKING:
     "--tag", "tags", metavar="TAG", multiple=True, help="A tag to put at the new version in the same step. May be repeated."
 )
 @click.option("--base", metavar="REV", help="Another version to find duplicates in, such as the model this one was tuned from.")
+@click.option(
+    "--delta", type=click.Choice(["auto", "never", "always"]), default="auto", show_default=True,
+    help="Store tensors as differences to the parent's or the base's; auto: as long as 4 GiB of them need be fetched.",
+)  # fmt: skip
 @click.option("--expect", metavar="REV", help="Commit only if the branch stands at REV.")
 @click.option("--author", metavar="WHO", help="In place of REG_AUTHOR or user@host.")
 @click.option("--allow-empty", is_flag=True, help="Commit even if the files are those of the branch's last version.")
 def commit(
     session: Session, paths: tuple[Path, ...], message: str, branch: str, params: Mapping[str, Scalar], metrics: Mapping[str, Scalar],
-    tags: tuple[str, ...], base: str | None, expect: str | None, author: str | None, allow_empty: bool,
+    tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool,
 ) -> None:  # fmt: skip
     """Store files as a new version of a model.
 
@@ -56,7 +60,7 @@ def commit(
     _refuse_registry_inside(session.registry.url, paths)
     with session.progress() as progress:
         report = model.commit(
-            list(paths), branch=branch, message=message, params=params, metrics=numbers, tags=tags, base=base, expect=expect,
+            list(paths), branch=branch, message=message, params=params, metrics=numbers, tags=tags, base=base, delta=delta, expect=expect,
             author=author, allow_empty=allow_empty, progress=progress,
         )  # fmt: skip
     if len(paths) == 1 and paths[0].is_dir():

@@ -7,7 +7,7 @@ from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, 
 from cas_registry.cli.views.fields import name_of
 from cas_registry.model.canonical import Scalar
 from cas_registry.operations.diff import Change, FileChange, VersionDiff
-from cas_registry.registry import Version
+from cas_registry.registry import TensorChange, TensorDelta, TensorDiff, Version
 
 _MARKS = {
     Change.ADDED: Styled("A", "green"),
@@ -15,6 +15,15 @@ _MARKS = {
     Change.CHANGED: Styled("M", "yellow"),
     Change.RENAMED: Styled("R", "cyan"),
 }
+_TENSOR_MARKS = {
+    TensorChange.ADDED: Styled("A", "green"),
+    TensorChange.REMOVED: Styled("D", "red"),
+    TensorChange.RENAMED: Styled("R", "cyan"),
+    TensorChange.CHANGED: Styled("M", "yellow"),
+    TensorChange.RETYPED: Styled("T", "magenta"),
+    TensorChange.RESHAPED: Styled("S", "magenta"),
+}
+_SHOWN = 20
 
 
 def _document(diff: VersionDiff) -> Document:
@@ -28,6 +37,34 @@ def _document(diff: VersionDiff) -> Document:
         "new_bytes": diff.new_bytes,
         "params": _pairs(diff.params),
         "metrics": _pairs(diff.metrics),
+        "tensors": [_tensor(delta) for delta in diff.tensors.tensors],
+        "layers": [
+            {"layer": layer.layer, "tensors": layer.tensors, "moved_bytes": layer.moved_bytes, "l2": layer.l2}
+            for layer in diff.tensors.layers
+        ],
+        "unchanged_tensors": diff.tensors.unchanged,
+        "unchanged_tensor_bytes": diff.tensors.unchanged_bytes,
+    }
+
+
+def _tensor(delta: TensorDelta) -> dict[str, object]:
+    moved = delta.movement
+    return {
+        "change": delta.change.value,
+        "path": delta.path,
+        "name": delta.name,
+        "layer": delta.layer,
+        "old_name": delta.old_name,
+        "old_dtype": delta.old_dtype,
+        "dtype": delta.dtype,
+        "old_shape": list(delta.old_shape) if delta.old_shape is not None else None,
+        "shape": list(delta.shape) if delta.shape is not None else None,
+        "size_bytes": delta.size_bytes,
+        "moved_bytes": delta.moved_bytes,
+        "l2": moved.l2 if moved else None,
+        "max_abs": moved.max_abs if moved else None,
+        "cosine": moved.cosine if moved else None,
+        "changed_fraction": moved.changed_fraction if moved else None,
     }
 
 
@@ -61,10 +98,58 @@ def _human(diff: VersionDiff, _: Paper) -> Iterator[Line | Table]:
     if not diff.files:
         what = "the same files"
     yield [f"{what}, {diff.unchanged_files} unchanged; {text.size(diff.new_bytes)} new, {text.size(diff.shared_bytes)} shared"]
+    yield from _tensors(diff.tensors)
     for title, values in (("params", diff.params), ("metrics", diff.metrics)):
         if values:
             yield [""]
             yield _scalars_table(title, values)
+
+
+def _tensors(diff: TensorDiff) -> Iterator[Line | Table]:
+    if not diff.tensors:
+        return
+    values = any(delta.movement for delta in diff.tensors)
+    headers = ["", "moved", "of", "tensor", "type and shape"] + (["L2", "max", "cosine", "elements"] if values else [])
+    yield [""]
+    yield Table(
+        headers, [_tensor_row(delta, values) for delta in diff.tensors[:_SHOWN]], frozenset(("moved", "of", *headers[5:]))
+    )
+    if len(diff.tensors) > _SHOWN:
+        yield [f"and {len(diff.tensors) - _SHOWN:,} more (--json lists all)"]
+    yield [
+        f"{text.count(len(diff.tensors), 'tensor')} differ" + ("s" if len(diff.tensors) == 1 else "")
+        + f" in {text.count(len(diff.layers), 'layer')}, {diff.unchanged:,} unchanged ({text.size(diff.unchanged_bytes)})"
+    ]  # fmt: skip
+
+
+def _tensor_row(delta: TensorDelta, values: bool) -> list[Cell]:
+    row: list[Cell] = [
+        _TENSOR_MARKS[delta.change],
+        text.size(delta.moved_bytes),
+        text.size(delta.size_bytes),
+        f"{delta.old_name} -> {delta.name}" if delta.old_name else delta.name,
+        _shape(delta),
+    ]
+    if values:
+        moved = delta.movement
+        row += (
+            [
+                f"{moved.l2:.4g}", f"{moved.max_abs:.3g}", "-" if moved.cosine is None else f"{moved.cosine:.6f}",
+                f"{moved.changed_fraction:.1%}",
+            ]
+            if moved
+            else ["-"] * 4
+        )  # fmt: skip
+    return row
+
+
+def _shape(delta: TensorDelta) -> str:
+    sides = [
+        f"{dtype} {'x'.join(map(str, shape)) or 'scalar'}"
+        for dtype, shape in ((delta.old_dtype, delta.old_shape), (delta.dtype, delta.shape))
+        if dtype is not None and shape is not None
+    ]
+    return " -> ".join(dict.fromkeys(sides))
 
 
 def _row(change: FileChange) -> list[Cell]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from cas_registry.backends import Data, ObjectInfo, check_key
-from cas_registry.errors import AccessError, AlreadyExistsError, BackendError, NotFoundError, RegistryError
+from cas_registry.backends.answers import BeyondEndError, explain_answer
+from cas_registry.errors import AccessError, BackendError, NotFoundError, RegistryError
 from cas_registry.redaction import redact
 
 T = TypeVar("T")
@@ -20,18 +21,10 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_CONNECTIONS = 64
 _STREAMING = frozenset({"s3"})  # whose pipe_file takes a file object with a length; the others read it into memory anyway
-_CONFLICT_STATUS = frozenset({409, 412})
-_ACCESS_STATUS = frozenset({401, 403})
-_TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
-_TRANSIENT_CODES = frozenset(  # with status 400
-    {"RequestTimeout", "Throttling", "RequestLimitExceeded", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
-)
+_STATUS_OF = {FileExistsError: 412, FileNotFoundError: 404, PermissionError: 403}  # what the drivers raise without a status
 _NETWORK_MARKS = (  # in class names of botocore, aiohttp and azure.core
     *("Timeout", "Connection", "Connector", "HTTPClient", "ServerDisconnected", "Payload", "IncompleteRead", "ResponseParser"),
     *("ServiceRequest", "ServiceResponse"),
-)
-_ACCESS_CODES = frozenset(
-    {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}
 )
 
 
@@ -52,7 +45,7 @@ class RemoteBackend:
         path, end = self._path(key), start + max(length, 1)  # no range is empty in HTTP
         try:
             return self._call("read", key, lambda: bytes(self._fs.cat_file(path, start=start, end=end)))[: max(length, 0)]
-        except _BeyondEndError:
+        except BeyondEndError:
             return b""
 
     def get_many(self, keys: Sequence[str], *, length: int) -> list[bytes | None]:
@@ -122,7 +115,7 @@ class RemoteBackend:
             error = self._translate("read", key, answer)
             if isinstance(error, NotFoundError) and "bucket" not in error.fields:  # a missing bucket is no missing object
                 return None
-            if isinstance(error, _BeyondEndError):
+            if isinstance(error, BeyondEndError):
                 return b""
             raise error from answer
         return bytes(answer)  # type: ignore[call-overload,no-any-return]  # fsspec is untyped
@@ -135,28 +128,18 @@ class RemoteBackend:
         except Exception as error:  # noqa: BLE001 - the seam: every foreign error becomes ours
             raise self._translate(verb, key, error) from error
 
-    def _translate(self, verb: str, key: str, error: BaseException) -> RegistryError:  # noqa: PLR0911 - one line a meaning
+    def _translate(self, verb: str, key: str, error: BaseException) -> RegistryError:
         status, code, name = _describe(error)
-        what = f"cannot {verb} {key} in {self.url}" if key else f"cannot {verb} {self.url}"
-        if code == "NoSuchBucket" or name == "NoSuchBucket":
-            bucket = self._root.partition("/")[0]
-            return NotFoundError(f"{what}: there is no such bucket; create it first, or check the name", key=key, bucket=bucket)
-        if isinstance(error, FileExistsError) or (verb == "create" and status in _CONFLICT_STATUS):
-            if code == "ConditionalRequestConflict":
-                return BackendError(f"{what}: another writer is at it", key=key, status=status, transient=True)
-            return AlreadyExistsError(f"{key} exists already in {self.url}", key=key)
-        if isinstance(error, FileNotFoundError) or status == 404:  # noqa: PLR2004 - HTTP
-            return NotFoundError(f"{key} is not in {self.url}", key=key)
-        if status == 416:  # noqa: PLR2004 - HTTP: range not satisfiable
-            return _BeyondEndError(f"{what}: beyond the end", key=key)
-        detail = redact(f"{code or type(error).__name__}: {error}")[:300]
-        if isinstance(error, PermissionError) or status in _ACCESS_STATUS or code in _ACCESS_CODES or "Credentials" in name:
-            return AccessError(f"{what}: {detail}. Check the credentials and the bucket's policy", key=key, status=status)
-        transient = code in _TRANSIENT_CODES or (
-            status in _TRANSIENT_STATUS if status else isinstance(error, (OSError, asyncio.TimeoutError)) or _network(name)
-        )
-        return BackendError(
-            f"{what}: {detail}. Check the network and the endpoint", key=key, status=status, transient=transient
+        if status is None:
+            status = next((number for kind, number in _STATUS_OF.items() if isinstance(error, kind)), None)
+        return explain_answer(
+            verb,
+            key,
+            self.url,
+            status=status,
+            code=code or (name if name == "NoSuchBucket" else "AccessDenied" if "Credentials" in name else ""),
+            detail=redact(f"{code or type(error).__name__}: {error}")[:300],
+            transient=isinstance(error, (OSError, asyncio.TimeoutError)) or _network(name),
         )
 
 
@@ -193,10 +176,6 @@ class _Body(io.RawIOBase):
         buffer[: len(part)] = part
         self._position += len(part)
         return len(part)
-
-
-class _BeyondEndError(RegistryError):
-    """A range that starts at or beyond the end of the object."""
 
 
 def open_filesystem(protocol: str, storage_options: Mapping[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """From a folder on disk to trees: which files must be read, their ids, and whether the folder held still."""
 
 import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ class OpenFile:
 
     def __init__(self, file: FoundFile, handle: io.FileIO) -> None:
         self.size_bytes = file.stat.size_bytes
-        self._handle = handle
+        self._handle = handle.fileno()
         self._position = 0
         self._hasher = blake3.blake3()
 
@@ -104,9 +105,8 @@ class OpenFile:
         return self._hasher.digest()
 
     def _read(self, offset: int, length: int) -> bytes:
-        self._handle.seek(offset)
-        data = self._handle.read(length) or b""
-        while len(data) < length and (more := self._handle.read(length - len(data))):
+        data = os.pread(self._handle, length, offset)
+        while len(data) < length and (more := os.pread(self._handle, length - len(data), offset + len(data))):
             data += more
         return data
 

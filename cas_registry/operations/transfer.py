@@ -34,6 +34,9 @@ PACKS_IN_FLIGHT = 2  # beside the one being filled
 GROUP_RAW_BYTES = 8 * 1024 * 1024
 GROUP_CHUNKS = 2048
 GROUPS_IN_FLIGHT = 4
+# glibc gives blocks of this size and less back to the system each time, and faults them in anew, until a larger one was freed once;
+# a zeroed block that is never touched costs nothing and is enough: a commit becomes a third faster
+_ARENA_BYTES = 31 * 1024 * 1024
 SPAN_GAP_BYTES = 256 * 1024  # bytes read and thrown away rather than asked for separately
 SPAN_BYTES = 16 * 1024 * 1024
 
@@ -41,6 +44,7 @@ SPAN_BYTES = 16 * 1024 * 1024
 @contextmanager
 def worker_pool(executor: Executor | None = None, *, threads: int = 0) -> Iterator[Executor]:
     """The given executor, or threads (as many as there are processors, at least four) that end with the block."""
+    bytes(_ARENA_BYTES)
     if executor is not None:
         yield executor
         return

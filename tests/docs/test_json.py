@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -53,6 +54,7 @@ def test_every_answer_has_the_documented_fields(tmp_path: Path, monkeypatch: pyt
         (work / name).mkdir(parents=True)
         (work / name / "config.json").write_text(json.dumps({"layers": layers}))
         (work / name / "model.bin").write_bytes(os.urandom(100_000))
+        np.save(work / name / "model.npy", np.arange(512, dtype=np.float32) * layers)
     monkeypatch.chdir(work)
     monkeypatch.setenv("REG_CACHE", str(tmp_path / "cache"))
     documented = _documented()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cas_registry.chunking import Piece, chunker_for
+from cas_registry.chunking.fastcdc import ContentDefinedChunker
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES, ChunkingParameters, chunking_around
 
 SMALL = ChunkingParameters(64, 256, 1024)
@@ -22,12 +22,12 @@ def _noise(length: int, seed: bytes = b"cas_registry") -> bytes:
     return blake3.blake3(seed).digest(length=length)
 
 
-def _pieces(buffers: Iterable[bytes], parameters: ChunkingParameters = SMALL) -> list[Piece]:
-    return [piece for batch in chunker_for(parameters).cut(buffers) for piece in batch]
+def _pieces(buffers: Iterable[bytes], parameters: ChunkingParameters = SMALL) -> list[memoryview]:
+    return [piece for batch in ContentDefinedChunker(parameters).cut(buffers) for piece in batch]
 
 
 def _cut(buffers: Iterable[bytes], parameters: ChunkingParameters = SMALL) -> list[bytes]:
-    return [bytes(piece.data) for piece in _pieces(buffers, parameters)]
+    return [bytes(piece) for piece in _pieces(buffers, parameters)]
 
 
 def _split(data: bytes, sizes: Iterator[int]) -> list[bytes]:
@@ -89,13 +89,13 @@ def test_pieces_of_noise_are_near_the_average() -> None:
 
 @pytest.mark.parametrize("buffers", [[], [b""], [b"", b"", b""]], ids=["no buffer", "an empty one", "empty ones"])
 def test_an_empty_file_has_no_pieces(buffers: list[bytes]) -> None:
-    assert list(chunker_for(SMALL).cut(buffers)) == []
+    assert list(ContentDefinedChunker(SMALL).cut(buffers)) == []
 
 
 def test_no_batch_and_no_piece_is_empty() -> None:
-    batches = list(chunker_for(SMALL).cut(_split(_noise(5_000), itertools.repeat(10))))
+    batches = list(ContentDefinedChunker(SMALL).cut(_split(_noise(5_000), itertools.repeat(10))))
     assert all(batches)
-    assert all(len(piece.data) for batch in batches for piece in batch)
+    assert all(len(piece) for batch in batches for piece in batch)
 
 
 def test_pieces_come_before_the_next_buffer_is_read() -> None:
@@ -106,20 +106,16 @@ def test_pieces_come_before_the_next_buffer_is_read() -> None:
             reads.append(number)
             yield _noise(10_000, bytes([number]))
 
-    next(chunker_for(SMALL).cut(buffers()))
+    next(ContentDefinedChunker(SMALL).cut(buffers()))
     assert reads == [0]
 
 
 def test_a_chunker_cuts_file_after_file_without_remembering_the_last() -> None:
-    chunker = chunker_for(SMALL)
+    chunker = ContentDefinedChunker(SMALL)
     first, second = _noise(5_000, b"1"), _noise(5_000, b"2")
-    fresh = [bytes(piece.data) for batch in chunker.cut([second]) for piece in batch]
+    fresh = [bytes(piece) for batch in chunker.cut([second]) for piece in batch]
     list(chunker.cut([first]))
-    assert [bytes(piece.data) for batch in chunker.cut([second]) for piece in batch] == fresh
-
-
-def test_pieces_of_no_tensor_have_no_element() -> None:
-    assert {piece.element for piece in _pieces([_noise(5_000)])} == {0}
+    assert [bytes(piece) for batch in chunker.cut([second]) for piece in batch] == fresh
 
 
 @pytest.mark.parametrize("inserted", [1, 7, 64, 1_000])

@@ -19,6 +19,7 @@ from cas_registry.model.maps import (
     decode_map,
 )
 from cas_registry.model.placement import Codec, Placement
+from cas_registry.model.tensors import ElementType
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from tests.support import strategies as make
 
@@ -42,14 +43,15 @@ def test_a_map_gives_back_the_files_trees_and_references_put_into_it(builder: Ma
     assert [decoded.located(number) for number in range(len(decoded))] == numbered
     assert list(decoded.chunk_digests()) == [located.placement.chunk.digest for located in numbered]
     assert decoded.packs == tuple(builder.packs)
-    assert decoded.trees == builder.trees
+    assert {digest: bytes(data) for digest, data in decoded.trees.items()} == builder.trees
+    assert {digest: bytes(data) for digest, data in decoded.indexes.items()} == builder.indexes
     assert decoded.references == builder.references
 
 
 @given(builder=make.map_builders())
 def test_a_map_written_again_from_what_was_read_has_the_same_meaning(builder: MapBuilder) -> None:
     first = decode_map(builder.encode(NONCE))
-    again = MapBuilder(trees=set(first.trees), references=dict(first.references))
+    again = MapBuilder(trees={digest: bytes(data) for digest, data in first.trees.items()}, references=dict(first.references))
     for digest, (size_bytes, _, _) in first.files.items():
         located = first.file(digest)
         assert located is not None
@@ -61,26 +63,29 @@ def test_a_map_written_again_from_what_was_read_has_the_same_meaning(builder: Ma
 
 def test_the_layout_of_a_map() -> None:
     builder = MapBuilder()
-    placement = Placement(ChunkId(b"c" * 32), 40, 50, 600, Codec.ZSTD, 9)
+    placement = Placement(ChunkId(b"c" * 32), 40, 50, 600, Codec.ZSTD, ElementType.U64)
     builder.add_file(FileId(b"f" * 32), 1_200, [Located(PACK, placement)] * 2)
-    builder.trees.add(b"t" * 32)
+    builder.trees[b"t" * 32] = b"tree"
+    builder.add_index(FileId(b"f" * 32), b"index")
     builder.refer(Covers.FOLDER, TreeId(b"k" * 32), Reference(MapName(b"m" * 32), 500))
     assert builder.encode(NONCE) == b"".join(
         (
-            MAGIC + NONCE + struct.pack("<6I", 1, 1, 1, 2, 1, 1),
+            MAGIC + NONCE + struct.pack("<8I", 1, 1, 1, 2, 1, 1, 1, 9),
             PACK.name.digest + struct.pack("<Q", 10_000),
-            b"c" * 32 + struct.pack("<IIIIBBHI", 0, 40, 50, 600, 1, 9, 0, NO_BASE),
+            b"c" * 32 + struct.pack("<IIIIBBHII", 0, 40, 50, 600, 1, 9, 0, NO_BASE, 0),
             b"f" * 32 + struct.pack("<QII", 1_200, 0, 2),
             struct.pack("<2I", 0, 0),
-            b"t" * 32,
+            b"t" * 32 + struct.pack("<I", 4),
             struct.pack("<B7x", 2) + b"k" * 32 + b"m" * 32 + struct.pack("<Q", 500),
+            b"f" * 32 + struct.pack("<I", 5),
+            b"tree" + b"index",
         )
     )
 
 
 def test_an_empty_map_is_its_header() -> None:
     decoded = decode_map(MapBuilder().encode(NONCE))
-    assert (len(decoded), decoded.packs, decoded.files, decoded.trees, decoded.references) == (0, (), {}, frozenset(), {})
+    assert (len(decoded), decoded.packs, decoded.files, decoded.trees, decoded.references) == (0, (), {}, {}, {})
     assert decoded.file(FILE.digest) is None
     assert list(decoded.chunk_digests()) == []
 
@@ -128,7 +133,7 @@ def test_references_are_sorted_by_kind_and_key_and_the_last_one_of_a_key_stays()
         builder.refer(Covers.FILE, FileId(key), Reference(MapName.of(b"stale"), 100))
         builder.refer(Covers.FILE, FileId(key), Reference(MapName.of(key), 200))
     data = builder.encode(NONCE)
-    rows = [data[at : at + 80] for at in range(48, len(data), 80)]
+    rows = [data[at : at + 80] for at in range(56, len(data), 80)]
     assert [(row[0], row[8]) for row in rows] == [(1, 1), (1, 3), (1, 5), (2, 1), (2, 3), (2, 5)]
     references = decode_map(data).references
     assert references[Covers.FILE, keys[0]] == Reference(MapName.of(keys[0]), 200)
@@ -157,17 +162,21 @@ TWO_FILES = (b"\x01" + bytes(31), b"\x02" + bytes(31))
 
 
 def _placement(
-    pack: int = 0, offset: int = 32, stored: int = 10, raw: int = 10, codec: int = 0, reserved: int = 0, base: int = NO_BASE
+    pack: int = 0, offset: int = 32, stored: int = 10, raw: int = 10, codec: int = 0, age: int = 0, base: int = NO_BASE, element: int = 0
 ) -> bytes:
-    return bytes(32) + struct.pack("<IIIIBBHI", pack, offset, stored, raw, codec, 0, reserved, base)
+    return bytes(32) + struct.pack("<IIIIBBHII", pack, offset, stored, raw, codec, element, age, base, 0)
 
 
 def _file(digest: bytes = TWO_FILES[0], size_bytes: int = 10, first: int = 0, count: int = 1) -> bytes:
     return digest + struct.pack("<QII", size_bytes, first, count)
 
 
-def _reference(covers: int = 1, key: bytes = bytes(32), size_bytes: int = 48) -> bytes:
+def _reference(covers: int = 1, key: bytes = bytes(32), size_bytes: int = 56) -> bytes:
     return struct.pack("<B7x32s32sQ", covers, key, bytes(32), size_bytes)
+
+
+def _attached(digest: bytes, length: int = 0) -> bytes:
+    return digest + struct.pack("<I", length)
 
 
 def _map(
@@ -177,10 +186,13 @@ def _map(
     chunks: tuple[int, ...] = (0,),
     trees: tuple[bytes, ...] = (),
     references: tuple[bytes, ...] = (),
+    indexes: tuple[bytes, ...] = (),
+    attached: bytes = b"",
 ) -> bytes:
-    header = make.map_header(len(packs), len(placements), len(files), len(chunks), len(trees), len(references))
+    counts = [len(table) for table in (packs, placements, files, chunks, trees, references, indexes, attached)]
+    header = make.map_header(*counts)
     numbers = struct.pack(f"<{len(chunks)}I", *chunks)
-    return b"".join((header, *packs, *placements, *files, numbers, *trees, *references))
+    return b"".join((header, *packs, *placements, *files, numbers, *trees, *references, *indexes, attached))
 
 
 def test_the_smallest_whole_map_is_accepted() -> None:
@@ -199,7 +211,16 @@ REFUSED = {
     "a placement of an empty chunk": _map(placements=(_placement(raw=0, codec=1),)),
     "a bomb": _map(placements=(_placement(stored=10, raw=10_001, codec=1),), files=(_file(size_bytes=10_001),)),
     "a base": _map(placements=(_placement(base=0),)),
-    "reserved bits": _map(placements=(_placement(reserved=1),)),
+    "a delta without a base": _map(placements=(_placement(codec=3),)),
+    "a delta to itself": _map(placements=(_placement(codec=3, base=0),)),
+    "a delta to a delta": _map(placements=(_placement(codec=3, base=1), _placement(codec=3, base=0))),
+    "a delta to a placement that is not there": _map(placements=(_placement(codec=3, base=1),)),
+    "a tree cut short": _map(trees=(_attached(TWO_FILES[0], 2),), attached=b"x"),
+    "attached bytes of nothing": _map(attached=b"x"),
+    "an index of no file": _map(indexes=(_attached(TWO_FILES[1], 1),), attached=b"x"),
+    "the same index twice": _map(indexes=(_attached(TWO_FILES[0]), _attached(TWO_FILES[0]))),
+    "an index cut short": _map(indexes=(_attached(TWO_FILES[0], 5),), attached=b"xx"),
+    "a tree of 4 GiB": _map(trees=(_attached(TWO_FILES[0], 2**32 - 1),)),
     "a file of an unknown placement": _map(chunks=(1,)),
     "a file of placement 2^32 - 1": _map(chunks=(2**32 - 1,)),
     "a file of another size": _map(files=(_file(size_bytes=11),)),
@@ -215,19 +236,19 @@ REFUSED = {
     ),
     "chunks of no file": _map(chunks=(0, 0)),
     "chunks and no files": _map(files=()),
-    "unsorted trees": _map(trees=(TWO_FILES[1], TWO_FILES[0])),
-    "the same tree twice": _map(trees=(TWO_FILES[0], TWO_FILES[0])),
+    "unsorted trees": _map(trees=(_attached(TWO_FILES[1]), _attached(TWO_FILES[0]))),
+    "the same tree twice": _map(trees=(_attached(TWO_FILES[0]), _attached(TWO_FILES[0]))),
     "a reference of no kind": _map(references=(_reference(0),)),
     "a reference of unknown kind": _map(references=(_reference(3),)),
     "unsorted references": _map(references=(_reference(2), _reference(1))),
     "the same reference twice": _map(references=(_reference(), _reference())),
-    "a reference to less than a header": _map(references=(_reference(size_bytes=47),)),
+    "a reference to less than a header": _map(references=(_reference(size_bytes=55),)),
     "a reference to more than a map": _map(references=(_reference(size_bytes=64 * 1024 * 1024 + 1),)),
     "a reference to 2^64 - 1 bytes": _map(references=(_reference(size_bytes=2**64 - 1),)),
     "another magic": b"CASMAPS\x02" + _map()[8:],
     "a pack": make.example_pack(),
     "nothing": b"",
-    "half a header": _map()[:47],
+    "half a header": _map()[:55],
 }  # fmt: skip
 
 
@@ -237,20 +258,20 @@ def test_a_map_that_no_builder_writes_is_refused(data: bytes) -> None:
         decode_map(data)
 
 
-@pytest.mark.parametrize("codec", [2, 3, 255])
+@pytest.mark.parametrize("codec", [4, 255])
 def test_a_codec_of_a_newer_version_is_told_from_damage(codec: int) -> None:
     with pytest.raises(UnsupportedFormatError, match="upgrade"):
         decode_map(_map(placements=(_placement(codec=codec),)))
 
 
-@pytest.mark.parametrize("which", range(6))
+@pytest.mark.parametrize("which", range(8))
 @pytest.mark.parametrize("step", [-1, 1])
 def test_a_count_that_is_off_by_one_is_refused(which: int, step: int) -> None:
     data = make.example_map()
-    counted = list(struct.unpack_from("<6I", data, 24))
+    counted = list(struct.unpack_from("<8I", data, 24))
     counted[which] += step
     with pytest.raises(FormatError, match="length"):
-        decode_map(data[:24] + struct.pack("<6I", *counted) + data[48:])
+        decode_map(data[:24] + struct.pack("<8I", *counted) + data[56:])
 
 
 def test_rows_are_read_where_they_lie() -> None:

@@ -21,6 +21,7 @@ from cas_registry.model.packs import (
     footer_bytes,
 )
 from cas_registry.model.placement import Codec, Placement
+from cas_registry.model.tensors import ElementType
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from tests.support import strategies as make
 
@@ -28,19 +29,22 @@ NONCE = bytes(range(NONCE_BYTES))
 
 
 @given(
-    chunks=st.lists(st.tuples(st.binary(min_size=1, max_size=50), st.sampled_from(Codec), st.integers(0, 255)), max_size=5),
+    chunks=st.lists(st.tuples(st.binary(min_size=1, max_size=50), st.sampled_from(Codec), st.sampled_from(ElementType)), max_size=5),
     recipes=st.lists(make.recipes(), max_size=3),
 )
 def test_a_pack_describes_the_chunks_and_recipes_that_were_put_into_it(
-    chunks: list[tuple[bytes, Codec, int]], recipes: list[Recipe]
+    chunks: list[tuple[bytes, Codec, ElementType]], recipes: list[Recipe]
 ) -> None:
     builder = PackBuilder(NONCE)
     expected = []
     for stored, codec, element in chunks:
         raw_bytes = len(stored) if codec is Codec.RAW else len(stored) * 7
         chunk = ChunkId.of(stored)
-        offset = builder.add(chunk.digest, memoryview(stored), raw_bytes=raw_bytes, codec=codec, element=element)
-        expected.append(Placement(chunk, offset, len(stored), raw_bytes, codec, element))
+        base = ChunkId.of(stored[:1]) if codec is Codec.DELTA else None
+        offset = builder.add(
+            chunk.digest, memoryview(stored), raw_bytes=raw_bytes, codec=codec, element=element, base=base.digest if base else None
+        )
+        expected.append(Placement(chunk, offset, len(stored), raw_bytes, codec, element, base))
     for recipe in recipes:
         builder.add_recipe(recipe)
     announced = builder.size_bytes
@@ -78,7 +82,7 @@ def test_the_footer_is_read_from_its_own_bytes_and_the_trailer() -> None:
     length = footer_bytes(trailer, pack_bytes=len(data))
     footer = data[len(data) - TRAILER_BYTES - length : len(data) - TRAILER_BYTES]
     assert decode_footer(footer, trailer, pack_bytes=len(data)) == decode_pack(data)
-    assert len(decode_pack(data).placements) == 3
+    assert len(decode_pack(data).placements) == 4
 
 
 def test_a_recipe_in_parts_joins_to_the_whole() -> None:
@@ -123,15 +127,15 @@ def _recipe(total: int, first: int, held: int, size_bytes: int = 1) -> bytes:
 
 
 def test_a_row_within_the_chunks_is_accepted() -> None:
-    assert len(decode_pack(_repacked(_row(32, 60, 60), 1, 0)).placements) == 1
+    assert len(decode_pack(_repacked(_row(32, 100, 100), 1, 0)).placements) == 1
 
 
 REFUSED_ROWS = {
     "in the header": _row(0, 10, 10),
     "across the header's end": _row(31, 10, 10),
-    "longer than the chunks": _row(32, 61, 61),
-    "across the end": _row(91, 2, 2),
-    "at the end": _row(92, 1, 1),
+    "longer than the chunks": _row(32, 101, 101),
+    "across the end": _row(131, 2, 2),
+    "at the end": _row(132, 1, 1),
     "far away": _row(2**32 - 1, 1, 1),
     "4 GiB stored": _row(32, 2**32 - 1, 1, 1),
     "nothing stored": _row(32, 0, 1, 1),
@@ -141,6 +145,8 @@ REFUSED_ROWS = {
     "a chunk over the limit": _row(32, 60, 16 * 1024 * 1024 + 1, 1),
     "reserved bits": _row(32, 10, 10, 0, 0, 1),
     "a base": _row(32, 10, 10, 0, 0, 0, 0),
+    "a delta without a base": _row(32, 10, 10, 3),
+    "a delta to a base that is not there": _row(32, 10, 10, 3, 13, 0, 0),
 }
 
 
@@ -152,7 +158,7 @@ def test_a_row_that_leads_outside_the_chunks_or_beyond_the_limits_is_refused(row
 
 def test_a_row_in_the_codec_of_a_newer_version_is_told_from_damage() -> None:
     with pytest.raises(UnsupportedFormatError, match="upgrade"):
-        decode_pack(_repacked(_row(32, 10, 10, 2), 1, 0))
+        decode_pack(_repacked(_row(32, 10, 10, 4), 1, 0))
 
 
 REFUSED_FOOTERS = {

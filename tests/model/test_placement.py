@@ -12,14 +12,14 @@ from tests.support import strategies as make
 
 @given(placement=make.placements())
 def test_placements_within_the_limits_are_accepted(placement: Placement) -> None:
-    checked = check_placement(placement.offset, placement.stored_bytes, placement.raw_bytes, int(placement.codec))
-    assert checked is placement.codec
+    checked = check_placement(placement.offset, placement.stored_bytes, placement.raw_bytes, int(placement.codec), placement.element)
+    assert checked == (placement.codec, placement.element)
 
 
 def test_the_last_numbers_within_the_limits_are_accepted() -> None:
-    assert check_placement(MAX_PACK_BYTES - 1, 1, 1, 0) is Codec.RAW
-    assert check_placement(0, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES, 0) is Codec.RAW
-    assert check_placement(0, 1, MAX_EXPANSION, 1) is Codec.ZSTD
+    assert check_placement(MAX_PACK_BYTES - 1, 1, 1, 0, 0)[0] is Codec.RAW
+    assert check_placement(0, MAX_CHUNK_BYTES, MAX_CHUNK_BYTES, 0, 0)[0] is Codec.RAW
+    assert check_placement(0, 1, MAX_EXPANSION, 1, 0)[0] is Codec.ZSTD
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,24 @@ def test_the_last_numbers_within_the_limits_are_accepted() -> None:
 )
 def test_numbers_beyond_the_limits_are_refused(numbers: tuple[int, int, int, int], reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
-        check_placement(*numbers)
+        check_placement(*numbers, 0)
 
 
-@pytest.mark.parametrize("codec", [2, 3, 255])
+@pytest.mark.parametrize("codec", [4, 255])
 def test_a_codec_of_a_newer_version_is_told_from_damage(codec: int) -> None:
     with pytest.raises(UnsupportedFormatError, match=f"codec {codec}.*upgrade"):
-        check_placement(0, 1, 1, codec)
+        check_placement(0, 1, 1, codec, 0)
 
 
-@given(numbers=st.tuples(*[st.integers(0, 2**32 - 1)] * 3, st.integers(0, 255)))
-def test_any_numbers_of_a_row_are_accepted_within_the_limits_or_refused(numbers: tuple[int, int, int, int]) -> None:
-    offset, stored_bytes, raw_bytes, _ = numbers
+@pytest.mark.parametrize("element", [22, 255])
+def test_an_element_type_of_a_newer_version_is_told_from_damage(element: int) -> None:
+    with pytest.raises(UnsupportedFormatError, match=f"element type {element}.*upgrade"):
+        check_placement(0, 1, 1, 0, element)
+
+
+@given(numbers=st.tuples(*[st.integers(0, 2**32 - 1)] * 3, st.integers(0, 255), st.integers(0, 255)))
+def test_any_numbers_of_a_row_are_accepted_within_the_limits_or_refused(numbers: tuple[int, int, int, int, int]) -> None:
+    offset, stored_bytes, raw_bytes, _, _ = numbers
     try:
         check_placement(*numbers)
     except (FormatError, UnsupportedFormatError):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from cas_registry.chunking import chunker_for
+from cas_registry.chunking.fastcdc import ContentDefinedChunker
 from cas_registry.errors import FormatError, InvalidInputError, UnsupportedFormatError
 from cas_registry.model.canonical import seal
 from cas_registry.model.ids import FormatId
@@ -48,7 +48,7 @@ def test_a_format_round_trips(value: RegistryFormat) -> None:
 
 def test_the_spelling_of_a_format() -> None:
     assert format_body(PLAIN).decode() == (
-        '{"chunking":{"algorithm":"fastcdc-2020","avg":65536,"max":262144,"min":16384},"created":0,"encryption":"none",'
+        '{"chunking":{"algorithm":"fastcdc-2020","avg":65536,"elements":262144,"max":262144,"min":16384},"created":0,"encryption":"none",'
         f'"format":1,"kind":"format","pack_bytes":33554432,"registry":"{"a" * 32}","v":1,"writers":"shared"}}'
     )
 
@@ -64,7 +64,7 @@ def test_defaults_are_64_kib_chunks_in_32_mib_packs() -> None:
 def test_every_accepted_chunking_can_be_cut_with(parameters: ChunkingParameters) -> None:
     decoded = decode_format(encode_format(dataclasses.replace(PLAIN, chunking=parameters))).chunking
     data = bytes(3 * parameters.max_bytes // 2) if parameters.max_bytes < 1024 * 1024 else bytes(2048)
-    assert sum(len(piece.data) for pieces in chunker_for(decoded).cut([data]) for piece in pieces) == len(data)
+    assert sum(len(piece) for pieces in ContentDefinedChunker(decoded).cut([data]) for piece in pieces) == len(data)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_every_accepted_chunking_can_be_cut_with(parameters: ChunkingParameters)
 def test_the_extremes_of_chunking_can_be_cut_with(parameters: tuple[int, int, int]) -> None:
     chunking = ChunkingParameters(*parameters)
     assert decode_format(encode_format(dataclasses.replace(PLAIN, chunking=chunking))).chunking == chunking
-    assert [len(piece.data) for pieces in chunker_for(chunking).cut([b"x" * 100]) for piece in pieces] == [100] or parameters[
+    assert [len(piece) for pieces in ContentDefinedChunker(chunking).cut([b"x" * 100]) for piece in pieces] == [100] or parameters[
         0
     ] < 100
 

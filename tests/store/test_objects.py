@@ -241,20 +241,25 @@ def _pack(chunks: list[bytes]) -> tuple[PackName, bytes, list[Placement]]:
     return name, bytes(data), placements
 
 
+def _read(objects: ObjectStore, located: list[Located]) -> dict[ChunkId, bytes]:
+    stored = objects.read_span(located)
+    return {item.placement.chunk: bytes(objects.decode(item, stored)) for item in located}
+
+
 CHUNKS = [make_bytes(1, 3000), b"compressible " * 300, make_bytes(2, 1), bytes(5000)]
 
 
 def test_chunks_read_back_one_by_one_and_together(store: MemoryBackend) -> None:
     name, data, placements = _pack(CHUNKS)
     pack = ObjectStore(store).write_pack(name, data)
-    assert {placement.codec for placement in placements} == {Codec.RAW, Codec.ZSTD}
+    assert {placement.codec for placement in placements} >= {Codec.RAW, Codec.ZSTD}
     located = [Located(pack, placement) for placement in placements]
     backend = RoundTripBackend(store)
-    together = ObjectStore(backend).read_chunks(pack, located)
+    together = _read(ObjectStore(backend), located)
     assert together == {ChunkId.of(chunk): chunk for chunk in CHUNKS}
     assert backend.round_trips == 1
     for item, chunk in zip(located, CHUNKS, strict=True):
-        assert ObjectStore(store).read_chunks(pack, [item]) == {item.placement.chunk: chunk}
+        assert _read(ObjectStore(store), [item]) == {item.placement.chunk: chunk}
 
 
 @pytest.mark.parametrize("chunk", [make_bytes(1, 300), b"compressible " * 30], ids=["raw", "zstd"])
@@ -267,7 +272,7 @@ def test_every_flipped_bit_of_a_chunk_is_noticed_with_its_pack_and_offset(store:
         for bit in range(8):
             store.put(object_key(name), data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :])
             try:
-                assert ObjectStore(store).read_chunks(pack, [Located(pack, placement)]) == {placement.chunk: chunk}
+                assert _read(ObjectStore(store), [Located(pack, placement)]) == {placement.chunk: chunk}
                 meaningless += 1
             except IntegrityError as error:
                 found = error
@@ -281,10 +286,10 @@ def test_a_pack_that_is_cut_or_missing_is_named(store: MemoryBackend) -> None:
     last = [Located(pack, placements[-1])]
     store.put(object_key(name), data[: placements[-1].offset + 3])
     with pytest.raises(IntegrityError, match="is cut short"):
-        ObjectStore(store).read_chunks(pack, last)
+        _read(ObjectStore(store), last)
     store.delete(object_key(name))
     with pytest.raises(IntegrityError, match="is missing"):
-        ObjectStore(store).read_chunks(pack, last)
+        _read(ObjectStore(store), last)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.FLIP_BIT, FaultKind.TRUNCATE])
@@ -293,10 +298,10 @@ def test_a_chunk_that_arrived_damaged_is_fetched_once_more(store: MemoryBackend,
     pack = ObjectStore(store).write_pack(name, data)
     located = [Located(pack, placements[0])]
     once = FaultyBackend(store, [Fault("get", kind)])
-    assert ObjectStore(once).read_chunks(pack, located) == {placements[0].chunk: CHUNKS[0]}
+    assert _read(ObjectStore(once), located) == {placements[0].chunk: CHUNKS[0]}
     once.assert_all_hit()
     with pytest.raises(IntegrityError):
-        ObjectStore(FaultyBackend(store, [Fault("get", kind, times=2)])).read_chunks(pack, located)
+        _read(ObjectStore(FaultyBackend(store, [Fault("get", kind, times=2)])), located)
 
 
 def test_a_pack_whose_first_answer_was_lost_is_ones_own(store: MemoryBackend) -> None:

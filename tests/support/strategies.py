@@ -11,6 +11,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import blake3
@@ -46,6 +47,7 @@ from cas_registry.model.registry_format import (
     RegistryFormat,
     chunking_around,
 )
+from cas_registry.model.tensors import ElementType
 from cas_registry.model.tree import Mode, Tree, TreeEntry, make_tree
 
 IdT = TypeVar("IdT", bound=ObjectId)
@@ -234,17 +236,22 @@ def formats() -> st.SearchStrategy[RegistryFormat]:
 def placements(draw: st.DrawFn, pack_bytes: int = MAX_PACK_BYTES) -> Placement:
     """Placements within the limits, inside a pack of that size."""
     stored = draw(st.integers(1, min(pack_bytes, MAX_CHUNK_BYTES)))
-    codec = draw(st.sampled_from(Codec))
+    codec = draw(st.sampled_from([codec for codec in Codec if codec is not Codec.DELTA]))
     raw = stored if codec is Codec.RAW else draw(st.integers(1, min(MAX_CHUNK_BYTES, stored * MAX_EXPANSION)))
     return Placement(
-        draw(ids(ChunkId)), draw(st.integers(0, pack_bytes - stored)), stored, raw, codec, draw(st.integers(0, 255))
+        draw(ids(ChunkId)), draw(st.integers(0, pack_bytes - stored)), stored, raw, codec, draw(st.sampled_from(ElementType))
     )
 
 
 @st.composite
 def located_chunks(draw: st.DrawFn) -> Located:
     pack = PackInfo(draw(ids(PackName)), draw(st.integers(1, MAX_PACK_BYTES)))
-    return Located(pack, draw(placements(pack.size_bytes)))
+    placement = draw(placements(pack.size_bytes))
+    if placement.codec is Codec.RAW or draw(st.booleans()):
+        return Located(pack, placement)
+    base = Located(pack, draw(placements(pack.size_bytes)))
+    delta = replace(placement, codec=Codec.DELTA, base=base.placement.chunk)
+    return Located(pack, delta, base, draw(st.integers(0, 2**16 - 1)), draw(st.integers(0, 2**32 - 1)))
 
 
 @st.composite
@@ -255,8 +262,12 @@ def map_builders(draw: st.DrawFn) -> MapBuilder:
     for file in draw(st.lists(ids(FileId), max_size=5, unique=True)):
         chunks = draw(st.lists(st.sampled_from(pool), max_size=6))
         builder.add_file(file, sum(chunk.placement.raw_bytes for chunk in chunks), chunks)
-    builder.trees.update(identity.digest for identity in draw(st.lists(ids(TreeId), max_size=3)))
-    sizes = st.integers(48, 64 * 1024 * 1024)
+        if draw(st.booleans()):
+            builder.add_index(file, draw(st.binary(max_size=20)))
+    builder.trees.update(
+        {identity.digest: attached for identity, attached in draw(st.lists(st.tuples(ids(TreeId), st.binary(max_size=20)), max_size=3))}
+    )
+    sizes = st.integers(56, 64 * 1024 * 1024)
     for key, name, size_bytes in draw(st.lists(st.tuples(ids(FileId) | ids(TreeId), ids(MapName), sizes), max_size=4)):
         builder.refer(Covers.FOLDER if isinstance(key, TreeId) else Covers.FILE, key, Reference(name, size_bytes))
     return builder
@@ -346,30 +357,34 @@ def example_formats() -> list[RegistryFormat]:
 
 
 def example_pack() -> bytes:
-    """Three chunks, two recipes."""
+    """Four chunks, one of them a delta; two recipes."""
     builder = PackBuilder(b"n" * NONCE_BYTES)
     digests = []
     for size, codec in ((10, Codec.RAW), (20, Codec.ZSTD), (30, Codec.RAW)):
         digests.append(ChunkId.of(bytes([size])).digest)
         raw = size if codec is Codec.RAW else 600
-        builder.add(digests[-1], bytes([size]) * size, raw_bytes=raw, codec=codec, element=size)
+        builder.add(digests[-1], bytes([size]) * size, raw_bytes=raw, codec=codec, element=size % 20)
+    builder.add(ChunkId.of(b"delta").digest, b"d" * 40, raw_bytes=900, codec=Codec.DELTA, element=13, base=digests[0])
     builder.add_recipe(Recipe(FileId.of(b"one"), 640, 3, 0, tuple(digests)))
     builder.add_recipe(Recipe(FileId.of(b"two"), 10_000, 9, 4, tuple(digests[:2])))
     return bytes(builder.finish()[1])
 
 
 def example_map() -> bytes:
-    """Two packs, three placements, three files (one repeats a chunk, one is empty), two trees, two references."""
+    """Two packs, four placements (a delta and its base), three files (one repeats a chunk, one is empty), two trees, two references, an index."""
     near, far = PackInfo(PackName.of(b"near"), 5_000), PackInfo(PackName.of(b"far"), MAX_PACK_BYTES)
     one = Located(near, Placement(ChunkId.of(b"1"), HEADER_BYTES, 100, 100, Codec.RAW))
-    two = Located(near, Placement(ChunkId.of(b"2"), 200, 50, 4_000, Codec.ZSTD, 3))
-    three = Located(far, Placement(ChunkId.of(b"3"), 1_000, 1, 1, Codec.RAW))
+    two = Located(near, Placement(ChunkId.of(b"2"), 200, 50, 4_000, Codec.ZSTD, ElementType.U8))
+    base = Located(far, Placement(ChunkId.of(b"0"), 2_000, 5, 9, Codec.PLANES, ElementType.F32))
+    delta = Placement(ChunkId.of(b"3"), 1_000, 1, 1, Codec.DELTA, ElementType.F32, base.placement.chunk)
+    three = Located(far, delta, base, 3, 4_000)
     builder = MapBuilder()
     builder.add_file(FileId.of(b"a"), 8_100, (one, two, two))
     builder.add_file(FileId.of(b"b"), 4_001, (two, three))
     builder.add_file(FileId.of(b""), 0, ())
-    builder.trees.update({TreeId.of(b"t").digest, TreeId.of(b"u").digest})
-    builder.refer(Covers.FILE, FileId.of(b"big"), Reference(MapName.of(b"m"), 48))
+    builder.trees.update({TreeId.of(b"t").digest: b"", TreeId.of(b"u").digest: b"attached"})
+    builder.add_index(FileId.of(b"a"), b"an index")
+    builder.refer(Covers.FILE, FileId.of(b"big"), Reference(MapName.of(b"m"), 56))
     builder.refer(Covers.FOLDER, TreeId.of(b"t"), Reference(MapName.of(b"n"), 64 * 1024 * 1024))
     return builder.encode(b"n" * 16)
 
@@ -546,14 +561,14 @@ def split_pack(data: bytes) -> tuple[bytes, bytes, bytes]:
     return data[:start], data[start:end], trailer
 
 
-def sealed_trailer(footer: bytes, rows: int, recipe_rows: int) -> bytes:
+def sealed_trailer(footer: bytes, rows: int, recipe_rows: int, bases: int = 0) -> bytes:
     """The trailer that makes any footer whole."""
-    return struct.pack("<32sIII4x8s", blake3.blake3(footer).digest(), len(footer), rows, recipe_rows, packs.END_MAGIC)
+    return struct.pack("<32sIIII8s", blake3.blake3(footer).digest(), len(footer), rows, recipe_rows, bases, packs.END_MAGIC)
 
 
 def map_header(*counted: int) -> bytes:
-    """A map's header with these six counts."""
-    return struct.pack("<8s16s6I", maps.MAGIC, bytes(16), *counted)
+    """A map's header with these eight counts."""
+    return struct.pack("<8s16s8I", maps.MAGIC, bytes(16), *counted)
 
 
 def _accepted(check: Callable[[str], object], name: str) -> bool:

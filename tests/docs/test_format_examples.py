@@ -19,7 +19,8 @@ from pyfastcdc.py.constants import GEAR, MASKS
 
 from cas_registry.backends import Backend, Data
 from cas_registry.backends.memory import MemoryBackend
-from cas_registry.chunking import Piece, chunker_for
+from cas_registry.chunking import Piece
+from cas_registry.chunking.fastcdc import ContentDefinedChunker
 from cas_registry.codecs import decode_chunk
 from cas_registry.errors import HostileNameError
 from cas_registry.model import canonical, commit, entry, maps, names, packs, registry_format
@@ -31,6 +32,7 @@ from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Refer
 from cas_registry.model.packs import PackBuilder, Recipe, decode_pack
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import ChunkingParameters, RegistryFormat, chunking_around, encode_format, format_body
+from cas_registry.model.tensors import ElementType
 from cas_registry.model.tree import Mode, Tree, TreeEntry, encode_tree, make_tree
 from cas_registry.operations.init import create_registry
 from cas_registry.operations.transfer import PackWriter, worker_pool
@@ -98,7 +100,7 @@ def _folder_map() -> bytes:
 
 def _root_map() -> bytes:
     root, sub = _trees()
-    builder = MapBuilder(trees={_tree_id(root).digest, _tree_id(sub).digest})
+    builder = MapBuilder(trees={_tree_id(root).digest: b"", _tree_id(sub).digest: encode_tree(sub)})
     builder.add_file(FileId.of(HELLO), len(HELLO), [_located()[0]])
     data = _folder_map()
     builder.refer(Covers.FOLDER, _tree_id(sub), Reference(MapName.of(data), len(data)))
@@ -223,7 +225,7 @@ def _hint_example() -> str:
 def _fastcdc_example() -> str:
     parameters = ChunkingParameters(1024, 4096, 16384)
     data = blake3.blake3(b"cas_registry fastcdc").digest(length=65536)
-    lengths = [len(piece.data) for batch in chunker_for(parameters).cut([data]) for piece in batch]
+    lengths = [len(piece) for batch in ContentDefinedChunker(parameters).cut([data]) for piece in batch]
     assert sum(lengths) == len(data)
     gear = blake3.blake3(struct.pack("<256Q", *GEAR)).hexdigest()
     return (
@@ -265,9 +267,12 @@ def _map_dump() -> str:
     for _ in decoded.chunks:
         lines.blob(4, "number of a placement")
     for _ in decoded.trees:
-        lines.blob(32, "tree id")
+        lines.take("attached")
     for _ in decoded.references:
         lines.take("reference")
+    for attached in decoded.trees.values():
+        if attached:
+            lines.blob(len(attached), "an attached tree")
     return f"{lines.text()}\n\nmap {MapName.of(data).hex}, {len(data)} bytes"
 
 
@@ -499,7 +504,8 @@ def _cuts_by_the_page(data: bytes, low: int, average: int, high: int) -> Iterato
 def test_the_page_describes_where_the_chunker_cuts(size: int) -> None:
     data = blake3.blake3(size.to_bytes(4, "little")).digest(length=size) if size else b""
     buffers = [data[start : start + 7000] for start in range(0, size, 7000)]
-    lengths = [len(piece.data) for batch in chunker_for(ChunkingParameters(1024, 4096, 16384)).cut(buffers) for piece in batch]
+    chunker = ContentDefinedChunker(ChunkingParameters(1024, 4096, 16384))
+    lengths = [len(piece) for batch in chunker.cut(buffers) for piece in batch]
     assert lengths == list(_cuts_by_the_page(data, 1024, 4096, 16384))
 
 
@@ -512,6 +518,7 @@ LAYOUTS = {
     "pack row": maps._PACK,
     "placement": maps._PLACEMENT,
     "file": maps._FILE,
+    "attached": maps._ATTACHED,
     "reference": maps._REFERENCE,
 }
 _STRUCT_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
@@ -532,21 +539,26 @@ def test_layout_table_is_the_structure_that_the_code_packs(name: str) -> None:
 
 
 def test_table_of_a_packs_parts_has_their_sizes() -> None:
-    sizes = {part: int(size.split()[0]) for part, size in table("parts") if part != "stored chunks"}
+    sizes = {part: int(size.split()[0]) for part, size in table("parts") if part not in {"stored chunks", "base id"}}
     assert sizes == {name: LAYOUTS[name].size for name in ("pack header", "chunk row", "recipe", "pack trailer")}
 
 
 def test_a_pack_is_never_filled_beyond_its_size() -> None:
     objects = ObjectStore(MemoryBackend())
-    pieces = [Piece(memoryview(blake3.blake3(number.to_bytes(4, "little")).digest(length=100))) for number in range(100)]
+    pieces = [Piece(memoryview(blake3.blake3(number.to_bytes(4, "little")).digest(length=100)), 0) for number in range(100)]
     with worker_pool() as pool:
         for pack_bytes in range(2000, 2300, 10):  # a chunk with its recipe takes 236 bytes
             writer = PackWriter(objects, pool, pack_bytes=pack_bytes, known=lambda _: False)
-            for piece in writer.encode(pieces):
+            for piece in writer.encode(pieces, [None] * len(pieces)):
                 writer.add(piece)
                 writer.add_recipe(FileId(piece.digest), piece.raw_bytes, [piece.digest])
             writer.finish()
             assert all(pack_bytes - 236 < pack.size_bytes <= pack_bytes for pack in writer.packs[:-1])
+
+
+def test_table_of_elements_is_the_codes_own() -> None:
+    rows = [(int(code), name.strip("`"), int(width)) for code, name, width in table("elements")]
+    assert rows == [(int(element), element.name, element.width) for element in ElementType]
 
 
 def _object_fields() -> dict[str, Iterable[str]]:

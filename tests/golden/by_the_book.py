@@ -4,6 +4,8 @@ It is what another implementer would write first: slow, plain, strict where the 
 of the writer's choices (one pack, one root map, every chunk raw, one chunk a file).
 """
 
+from __future__ import annotations
+
 import json
 import os
 import struct
@@ -15,6 +17,7 @@ from typing import Any
 import zstandard
 from blake3 import blake3
 
+Chunk = tuple[Any, ...]  # pack, offset, stored, raw, codec, chunk id, length of the pack, element, base
 Files = Mapping[str, tuple[str, bytes]]  # path -> mode ("file" or "exec") and bytes; folders: "tree" and b""
 
 
@@ -91,39 +94,102 @@ class Map:
     def __init__(self, root: Path, name: str) -> None:
         data = (root / "maps" / name).read_bytes()
         assert blake3(data).hexdigest() == name
-        magic, _, packs, placements, files, chunks, trees, references = struct.unpack_from("<8s16sIIIIII", data)
+        magic, _, *counts = struct.unpack_from("<8s16s8I", data)
+        packs, placements, files, chunks, trees, references, indexes, attached = counts
         assert magic == b"CASMAPS\x01"
         self.length = len(data)
-        position = 48
+        position = 56
         tables = []
         for layout, count in (
             ("<32sQ", packs),
-            ("<32sIIIIBBHI", placements),
+            ("<32sIIIIBBHII", placements),
             ("<32sQII", files),
             ("<I", chunks),
-            ("<32s", trees),
+            ("<32sI", trees),
             ("<B7x32s32sQ", references),
+            ("<32sI", indexes),
         ):
             size = struct.calcsize(layout) * count
             tables.append(list(struct.iter_unpack(layout, data[position : position + size])))
             position += size
+        assert position + attached == len(data)
+        self._packs, self._placements, self._files, self._chunks, trees_table, _, indexes_table = tables
+        self.trees: dict[str, bytes] = {}
+        self.indexes: dict[str, Any] = {}
+        for digest, length in trees_table:
+            self.trees[digest.hex()] = data[position : position + length]
+            assert length == 0 or _derived(self.trees[digest.hex()], "tree") == digest.hex()
+            position += length
+        for digest, length in indexes_table:
+            body = zstandard.ZstdDecompressor().decompress(data[position : position + length])
+            self.indexes[digest.hex()] = _json(body, "tensors")
+            position += length
         assert position == len(data)
-        self._packs, self._placements, self._files, self._chunks, self.trees, _ = tables
         self.references = {(covers, key.hex()): (map_name.hex(), length) for covers, key, map_name, length in tables[5]}
 
-    def chunks(self, file: str) -> list[tuple[str, int, int, int, int, str, int]] | None:
-        """(pack, offset, stored, raw, codec, chunk id, pack's length) of a file's chunks, or None without a row."""
+    def chunks(self, file: str) -> list[Chunk] | None:
+        """The chunks of a file, or None without a row."""
         for digest, size, first, count in self._files:
             if digest.hex() == file:
-                rows = [self._placements[number] for (number,) in self._chunks[first : first + count]]
-                assert sum(row[4] for row in rows) == size
-                assert all(row[7:] == (0, 0xFFFFFFFF) for row in rows)
-                named = [(row, *self._packs[row[1]]) for row in rows]
-                return [(pack.hex(), row[2], row[3], row[4], row[5], row[0].hex(), length) for row, pack, length in named]
+                found = [self._chunk(number) for (number,) in self._chunks[first : first + count]]
+                assert sum(chunk[3] for chunk in found) == size
+                return found
         return None
 
+    def _chunk(self, number: int) -> Chunk:
+        digest, pack, offset, stored, raw, codec, element, _, base, _ = self._placements[number]
+        assert (codec == 3) == (base != 0xFFFFFFFF)
+        name, length = self._packs[pack]
+        under = self._chunk(base) if codec == 3 else None
+        assert under is None or under[4] != 3
+        return name.hex(), offset, stored, raw, codec, digest.hex(), length, element, under
 
-def read_chunk(root: Path, pack: str, offset: int, stored: int, raw: int, codec: int, chunk: str, length: int) -> bytes:
+
+WIDTHS = dict(enumerate((1, 1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8, 4, 8, 1, 1, 1, 1, 1)))
+F16, BF16, F32 = 11, 12, 13
+
+
+def planes(data: bytes, raw: int, width: int) -> tuple[list[int], bytes]:
+    """The elements, and the bytes after the last."""
+    count, rest = divmod(raw, width)
+    values = [0] * count
+    position = 4 * width
+    for number, length in enumerate(struct.unpack_from(f"<{width}I", data)):
+        plane = data[position : position + length]
+        position += length
+        if length not in {0, count}:
+            assert zstandard.frame_content_size(plane) == count
+            plane = zstandard.ZstdDecompressor().decompress(plane)
+        for place, byte in enumerate(plane):
+            values[place] |= byte << 8 * number
+    tail = data[position : position + rest]
+    padding = data[position + rest :]
+    assert len(padding) == max(0, -(-raw // 1000) - position - rest)
+    assert not any(padding)
+    return values, tail
+
+
+def predict(base: bytes, element: int, wanted: int, count: int) -> list[int]:
+    width = WIDTHS[element]
+    found = [int.from_bytes(base[at : at + width], "little") for at in range(0, len(base) // width * width, width)]
+    if (element, wanted) == (F32, BF16):
+        found = [(value + 0x7FFF + (value >> 16 & 1)) % 2**32 >> 16 for value in found]
+    else:
+        assert element == wanted, "the other conversions are left to the next reader"
+    return (found + [0] * count)[:count]
+
+
+def undo_delta(data: bytes, raw: int, element: int, base: bytes, base_element: int) -> bytes:
+    width = WIDTHS[element]
+    folded, tail = planes(data, raw, width)
+    predicted = predict(base, base_element, element, len(folded))
+    values = [((z >> 1) ^ -(z & 1)) + p & 2 ** (8 * width) - 1 for z, p in zip(folded, predicted, strict=True)]
+    return b"".join(value.to_bytes(width, "little") for value in values) + tail
+
+
+def read_chunk(
+    root: Path, pack: str, offset: int, stored: int, raw: int, codec: int, chunk: str, length: int, element: int, base: Chunk | None
+) -> bytes:
     path = root / "packs" / pack
     assert path.stat().st_size == length
     with path.open("rb") as file:
@@ -133,6 +199,12 @@ def read_chunk(root: Path, pack: str, offset: int, stored: int, raw: int, codec:
     if codec == 1:
         assert zstandard.frame_content_size(data) == raw
         data = zstandard.ZstdDecompressor().decompress(data)
+    elif codec == 2:
+        values, tail = planes(data, raw, WIDTHS[element])
+        data = b"".join(value.to_bytes(WIDTHS[element], "little") for value in values) + tail
+    elif codec == 3:
+        assert base is not None
+        data = undo_delta(data, raw, element, read_chunk(root, *base), base[7])
     else:
         assert codec == 0
     assert len(data) == raw
@@ -141,13 +213,17 @@ def read_chunk(root: Path, pack: str, offset: int, stored: int, raw: int, codec:
 
 
 def read_pack(data: bytes) -> tuple[list[tuple[Any, ...]], dict[str, tuple[int, dict[int, str]]]]:
-    """A pack's chunk rows, and its recipes: file id -> number of chunks and the ids by position."""
-    digest, length, rows, recipes, magic = struct.unpack("<32sIII4x8s", data[-56:])
+    """A pack's chunk rows (with the base's id for its number), and its recipes: file id -> number of chunks and the ids by position."""
+    digest, length, rows, recipes, base_count, magic = struct.unpack("<32sIIII8s", data[-56:])
     footer = data[-56 - length : -56]
     assert (data[:8], magic) == (b"CASPACK\x01", b"KCAPSAC\x01")
     assert blake3(footer).digest() == digest
-    chunks = list(struct.iter_unpack("<32sIIIBBHI", footer[: rows * 52]))
     position = rows * 52
+    bases = [footer[position + 32 * number : position + 32 * (number + 1)].hex() for number in range(base_count)]
+    chunks = [
+        (*row[:7], bases[row[7]] if row[4] == 3 else None) for row in struct.iter_unpack("<32sIIIBBHI", footer[:position])
+    ]
+    position += base_count * 32
     found: dict[str, tuple[int, dict[int, str]]] = {}
     for _ in range(recipes):
         file, _, total, first, held = struct.unpack_from("<32sQIII", footer, position)
@@ -195,7 +271,7 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
     registry = os.urandom(16).hex()
     body = {
         "v": 1, "kind": "format", "format": 1, "registry": registry, "created": time_ms, "pack_bytes": 32 * 1024**2,
-        "chunking": {"algorithm": "fastcdc-2020", "min": 16384, "avg": 65536, "max": 262144},
+        "chunking": {"algorithm": "fastcdc-2020", "min": 16384, "avg": 65536, "max": 262144, "elements": 262144},
         "encryption": "none", "writers": "shared",
     }  # fmt: skip
     common = {"v": 1, "kind": "entry", "registry": registry, "op": "set", "gc_seen": 0, "time": time_ms, "who": "book"}
@@ -274,22 +350,22 @@ def _make_pack(contents: list[bytes]) -> tuple[bytes, dict[bytes, tuple[int, int
         footer += struct.pack("<32sQIII", digest, size, 1, 0, 1) + digest
     count = len(placements)
     return data + footer + struct.pack(
-        "<32sIII4x8s", blake3(footer).digest(), len(footer), count, count, b"KCAPSAC\x01"
+        "<32sIIII8s", blake3(footer).digest(), len(footer), count, count, 0, b"KCAPSAC\x01"
     ), placements
 
 
 def _make_map(pack: bytes, placements: Mapping[bytes, tuple[int, int]], trees: Mapping[str, bytes]) -> bytes:
     digests = sorted(placements)
     count = len(digests)
-    parts = [struct.pack("<8s16sIIIIII", b"CASMAPS\x01", os.urandom(16), 1, count, count, count, len(trees), 0)]
+    parts = [struct.pack("<8s16s8I", b"CASMAPS\x01", os.urandom(16), 1, count, count, count, len(trees), 0, 0, 0)]
     parts.append(struct.pack("<32sQ", blake3(pack).digest(), len(pack)))
     for digest in digests:
         offset, size = placements[digest]
-        parts.append(struct.pack("<32sIIIIBBHI", digest, 0, offset, size, size, 0, 0, 0, 0xFFFFFFFF))
+        parts.append(struct.pack("<32sIIIIBBHII", digest, 0, offset, size, size, 0, 0, 0, 0xFFFFFFFF, 0))
     for number, digest in enumerate(digests):
         parts.append(struct.pack("<32sQII", digest, placements[digest][1], number, 1))
     parts += [struct.pack("<I", number) for number in range(count)]
-    parts += [bytes.fromhex(identity) for identity in sorted(trees)]
+    parts += [bytes.fromhex(identity) + bytes(4) for identity in sorted(trees)]
     return b"".join(parts)
 
 

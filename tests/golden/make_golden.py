@@ -35,10 +35,28 @@ def text(seed: str, lines: int) -> bytes:
     return "".join(f"{seed} line {number}: the quick brown fox\n" for number in range(lines)).encode()
 
 
+def safetensors(name: str, dtype: str, values: list[int], width: int) -> bytes:
+    header = json.dumps({name: {"dtype": dtype, "shape": [len(values)], "data_offsets": [0, len(values) * width]}}).encode()
+    return len(header).to_bytes(8, "little") + header + b"".join(value.to_bytes(width, "little") for value in values)
+
+
+def trained() -> list[list[int]]:
+    """The bit patterns of 2,000 fp32 weights, and of what they are two steps later."""
+    exponents = noise("exponents", 2_000)
+    start = [0x3C000000 + (exponents[at] % 8 << 23) + int.from_bytes(noise(f"w{at}", 2), "little") for at in range(2_000)]
+    steps = [start]
+    for step in ("one", "two"):
+        moves = noise(step, 2_000)
+        steps.append([value + move % 32 for value, move in zip(steps[-1], moves, strict=True)])
+    return steps
+
+
 def versions() -> list[Files]:
     """The three versions of the model, as `by_the_book` writes folders."""
     weights = noise("weights", 40_000) + text("table", 1000) + noise("more", 20_000)
+    tensors = trained()
     first = {
+        "layer.safetensors": ("file", safetensors("layer.weight", "F32", tensors[0], 4)),
         "weights.bin": ("file", weights),
         "config.json": ("file", b'{"layers": 2}\n'),
         "predict.sh": ("exec", b"#!/bin/sh\necho 7\n"),
@@ -51,7 +69,11 @@ def versions() -> list[Files]:
     }
     retrained = weights[:30_000] + noise("step 2", 6000) + weights[36_000:]
     second = {**first, "weights.bin": ("file", retrained), "config.json": ("file", b'{"layers": 3}\n')}
+    second["layer.safetensors"] = ("file", safetensors("layer.weight", "F32", tensors[1], 4))
+    exported = [(value + 0x7FFF + (value >> 16 & 1)) >> 16 for value in tensors[1]]
+    second["export/half.safetensors"] = ("file", safetensors("layer.weight", "BF16", exported, 2))
     third = {**second, "weights.bin": ("file", b"header" + retrained), "predict.py": ("file", b"print(7)\n")}
+    third["layer.safetensors"] = ("file", safetensors("layer.weight", "F32", tensors[2], 4))
     del third["predict.sh"]
     return [first, second, third]
 

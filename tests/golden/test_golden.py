@@ -72,10 +72,13 @@ def test_the_golden_registry_has_what_is_hard_to_read() -> None:
     assert isinstance(log[-1]["refs"], str), "a ref table stored apart"
     assert by_the_book.read_refs(GOLDEN, log[-1])["tags"]["v0.1"] == [7], "a deleted tag"
     rows, recipes = zip(*(by_the_book.read_pack(path.read_bytes()) for path in (GOLDEN / "packs").iterdir()), strict=True)
-    assert {row[4] for pack in rows for row in pack} == {0, 1}, "raw chunks and zstd ones"
+    assert {row[4] for pack in rows for row in pack} == {0, 1, 2, 3}, "chunks of all four codecs"
     assert max(total for pack in recipes for total, _ in pack.values()) > 10, "a file of many chunks"
     roots = [by_the_book.Map(GOLDEN, entry["map"]) for entry in log if entry["map"]]
     assert {covers for root in roots for covers, _ in root.references} == {1, 2}, "references to files and to folders"
+    maps = [by_the_book.Map(GOLDEN, path.name) for path in (GOLDEN / "maps").iterdir()]
+    assert any(found.indexes for found in maps), "tensor indexes"
+    assert any(data for root in roots for data in root.trees.values()), "attached trees"
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -164,15 +167,23 @@ def test_another_reader_made_from_the_page_reads_every_version_ever_named() -> N
 
 
 def test_packs_alone_tell_where_every_file_lies() -> None:
-    chunks: dict[str, tuple[Any, ...]] = {}
+    rows_of: dict[str, tuple[Any, ...]] = {}
     recipes: dict[str, tuple[int, dict[int, str]]] = {}
     for path in (GOLDEN / "packs").iterdir():
         rows, found = by_the_book.read_pack(path.read_bytes())
-        chunks.update({row[0].hex(): (path.name, *row[1:5], row[0].hex(), path.stat().st_size) for row in rows})
+        for row in rows:
+            if row[4] != 3 or row[0].hex() not in rows_of:
+                rows_of[row[0].hex()] = (path.name, *row[1:5], row[0].hex(), path.stat().st_size, row[5], row[7])
+
         recipes.update(found)
+
+    def chunk(identity: str) -> tuple[Any, ...]:
+        *row, base = rows_of[identity]
+        return (*row, chunk(base) if base else None)
+
     for data in {data for files in versions() for _, data in files.values() if data}:
         total, ids = recipes[blake3(data).hexdigest()]
-        assert data == b"".join(by_the_book.read_chunk(GOLDEN, *chunks[ids[number]]) for number in range(total))
+        assert data == b"".join(by_the_book.read_chunk(GOLDEN, *chunk(ids[number])) for number in range(total))
 
 
 @pytest.fixture

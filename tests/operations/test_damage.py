@@ -264,7 +264,7 @@ def test_a_map_that_names_whole_chunks_in_the_wrong_order_is_noticed_when_the_fi
 def _with_chunks_reversed(model: Model, wanted: FileId) -> MapName:
     root, _ = model._stores.objects.read_map(model.resolve("main").map)
     assert root.references == {}
-    builder = MapBuilder(trees=set(root.trees))
+    builder = MapBuilder(trees={digest: bytes(data) for digest, data in root.trees.items()})
     for digest, (size_bytes, _, _) in root.files.items():
         chunks = root.file(digest)
         assert chunks is not None

@@ -4,15 +4,15 @@ A container is told by its content, never by its name, and nothing of a file is 
 when the content asks for it.
 """
 
+import struct
+
 from cas_registry.errors import RegistryError
 from cas_registry.formats.source import ByteSource, MalformedError, Window
 from cas_registry.model.tensors import TensorIndex
 
 __all__ = ["ByteSource", "read_index"]
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _SIGNATURE_BYTES = 16
-_MAX_ONNX_IR = b"\x40"  # 13 is current; the field is the first byte of every model, before it the field's tag
 
 
 def read_index(source: ByteSource) -> TensorIndex | None:
@@ -27,33 +27,21 @@ def read_index(source: ByteSource) -> TensorIndex | None:
         return _parse(window, window.read_up_to(0, _SIGNATURE_BYTES))
     except RegistryError:  # of the source: some are ValueErrors or KeyErrors too
         raise
-    except (MalformedError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError):
+    except (MalformedError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError, struct.error):
         return None
 
 
-def _parse(window: Window, signature: bytes) -> TensorIndex | None:  # noqa: PLR0911 - one return a container
+def _parse(window: Window, signature: bytes) -> TensorIndex | None:
     if signature.startswith(b"PK\x03\x04"):
         from cas_registry.formats import zip_archive  # noqa: PLC0415
 
         return zip_archive.read(window)
-    if signature.startswith(b"GGUF"):
-        from cas_registry.formats import gguf  # noqa: PLC0415
-
-        return gguf.read(window)
     if signature.startswith(b"\x93NUMPY"):
         from cas_registry.formats import npy  # noqa: PLC0415
 
         return npy.read(window)
-    if signature.startswith(_HDF5):
-        from cas_registry.formats import hdf5  # noqa: PLC0415
-
-        return hdf5.read(window)
     if signature[4:9] == b"\0\0\0\0{":
         from cas_registry.formats import safetensors  # noqa: PLC0415
 
         return safetensors.read(window)
-    if signature[:1] == b"\x08" and signature[1:2] <= _MAX_ONNX_IR:
-        from cas_registry.formats import onnx  # noqa: PLC0415
-
-        return onnx.read(window)
     return None

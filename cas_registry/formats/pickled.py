@@ -198,6 +198,8 @@ class _Machine:
                 target.extend(values)
             case Thing() as thing:
                 thing.items.extend(values)
+            case _:
+                pass
 
     def set_item(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
@@ -212,6 +214,8 @@ class _Machine:
                 _set_pairs(target, values)
             case Thing() as thing:
                 _set_pairs(thing.pairs, values)
+            case _:
+                pass
 
     # what would be a call
 

@@ -120,6 +120,8 @@ def _parts(value: object) -> Iterator[tuple[str | None, object]]:
             yield from ((str(number), part) for number, part in enumerate(value))
         case Thing():
             yield from _parts_of_thing(value)
+        case _:
+            pass
 
 
 def _parts_of_thing(thing: Thing) -> Iterator[tuple[str | None, object]]:
@@ -150,7 +152,8 @@ def _tensor_of_storage(args: tuple[object, ...]) -> object:
     match args:
         case (_Storage(kind=(_, _) as kind) as storage, int(offset), tuple(shape), tuple(strides), *rest):
             return NotImplemented if _is_lazy(rest) else _View(storage, kind, offset, shape, strides)
-    return NotImplemented
+        case _:
+            return NotImplemented
 
 
 def _tensor_of_bytes(args: tuple[object, ...]) -> object:
@@ -158,7 +161,8 @@ def _tensor_of_bytes(args: tuple[object, ...]) -> object:
         case (_Storage() as storage, int(offset), tuple(shape), tuple(strides), _, _, Global(name), *rest):
             kind = _DTYPES.get(name.removeprefix("torch."))
             return NotImplemented if kind is None or _is_lazy(rest) else _View(storage, kind, offset, shape, strides)
-    return NotImplemented
+        case _:
+            return NotImplemented
 
 
 def _is_lazy(rest: list[object]) -> bool:

@@ -52,16 +52,12 @@ class Member:
 
 
 def read(window: Window) -> TensorIndex | None:
-    """The index of what the archive is: a PyTorch file, a Keras model, or arrays of numpy."""
+    """The index of what the archive is: a PyTorch file, or arrays of numpy."""
     archive = Archive(window)
     if archive.pickle_prefix is not None:
         from cas_registry.formats import torch_zip  # noqa: PLC0415
 
         return torch_zip.read(window, archive)
-    if "model.weights.h5" in archive.members:
-        from cas_registry.formats import keras  # noqa: PLC0415
-
-        return keras.read(window, archive)
     if any(name.endswith(".npy") for name in archive.members):
         from cas_registry.formats import npz  # noqa: PLC0415
 
@@ -142,7 +138,7 @@ class Archive:
         start = member.earliest + extra_bytes
         if start + member.stored_bytes > self._end_of(member):
             raise MalformedError("a member that reaches into the next")
-        return start
+        return int(start)
 
     def _end_of(self, member: Member) -> int:
         position = bisect_right(self._all, member.offset, key=lambda other: other.offset)

@@ -188,7 +188,16 @@ def undo_delta(data: bytes, raw: int, element: int, base: bytes, base_element: i
 
 
 def read_chunk(
-    root: Path, pack: str, offset: int, stored: int, raw: int, codec: int, chunk: str, length: int, element: int, base: Chunk | None
+    root: Path,
+    pack: str,
+    offset: int,
+    stored: int,
+    raw: int,
+    codec: int,
+    chunk: str,
+    length: int,
+    element: int,
+    base: Chunk | None,
 ) -> bytes:
     path = root / "packs" / pack
     assert path.stat().st_size == length

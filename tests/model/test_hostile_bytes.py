@@ -350,7 +350,9 @@ def test_floats_huge_numbers_and_constants_are_refused_in_any_place() -> None:
     assert accepted["n"] == [2**63 - 1, -(2**63) + 1]
 
 
-@pytest.mark.parametrize("which", range(8), ids=["packs", "placements", "files", "chunks", "trees", "references", "indexes", "attached"])
+@pytest.mark.parametrize(
+    "which", range(8), ids=["packs", "placements", "files", "chunks", "trees", "references", "indexes", "attached"]
+)
 def test_a_map_that_announces_four_billion_rows_is_refused_before_anything_is_allocated(which: int) -> None:
     counted = [0] * 8
     counted[which] = 2**32 - 1

@@ -19,8 +19,8 @@ from cas_registry.model.maps import (
     decode_map,
 )
 from cas_registry.model.placement import Codec, Placement
-from cas_registry.model.tensors import ElementType
 from cas_registry.model.registry_format import MAX_PACK_BYTES
+from cas_registry.model.tensors import ElementType
 from tests.support import strategies as make
 
 NONCE = bytes(range(16))
@@ -162,7 +162,14 @@ TWO_FILES = (b"\x01" + bytes(31), b"\x02" + bytes(31))
 
 
 def _placement(
-    pack: int = 0, offset: int = 32, stored: int = 10, raw: int = 10, codec: int = 0, age: int = 0, base: int = NO_BASE, element: int = 0
+    pack: int = 0,
+    offset: int = 32,
+    stored: int = 10,
+    raw: int = 10,
+    codec: int = 0,
+    age: int = 0,
+    base: int = NO_BASE,
+    element: int = 0,
 ) -> bytes:
     return bytes(32) + struct.pack("<IIIIBBHII", pack, offset, stored, raw, codec, element, age, base, 0)
 

@@ -21,15 +21,17 @@ from cas_registry.model.packs import (
     footer_bytes,
 )
 from cas_registry.model.placement import Codec, Placement
-from cas_registry.model.tensors import ElementType
 from cas_registry.model.registry_format import MAX_PACK_BYTES
+from cas_registry.model.tensors import ElementType
 from tests.support import strategies as make
 
 NONCE = bytes(range(NONCE_BYTES))
 
 
 @given(
-    chunks=st.lists(st.tuples(st.binary(min_size=1, max_size=50), st.sampled_from(Codec), st.sampled_from(ElementType)), max_size=5),
+    chunks=st.lists(
+        st.tuples(st.binary(min_size=1, max_size=50), st.sampled_from(Codec), st.sampled_from(ElementType)), max_size=5
+    ),
     recipes=st.lists(make.recipes(), max_size=3),
 )
 def test_a_pack_describes_the_chunks_and_recipes_that_were_put_into_it(
@@ -42,7 +44,12 @@ def test_a_pack_describes_the_chunks_and_recipes_that_were_put_into_it(
         chunk = ChunkId.of(stored)
         base = ChunkId.of(stored[:1]) if codec is Codec.DELTA else None
         offset = builder.add(
-            chunk.digest, memoryview(stored), raw_bytes=raw_bytes, codec=codec, element=element, base=base.digest if base else None
+            chunk.digest,
+            memoryview(stored),
+            raw_bytes=raw_bytes,
+            codec=codec,
+            element=element,
+            base=base.digest if base else None,
         )
         expected.append(Placement(chunk, offset, len(stored), raw_bytes, codec, element, base))
     for recipe in recipes:

@@ -12,7 +12,9 @@ from tests.support import strategies as make
 
 @given(placement=make.placements())
 def test_placements_within_the_limits_are_accepted(placement: Placement) -> None:
-    checked = check_placement(placement.offset, placement.stored_bytes, placement.raw_bytes, int(placement.codec), placement.element)
+    checked = check_placement(
+        placement.offset, placement.stored_bytes, placement.raw_bytes, int(placement.codec), placement.element
+    )
     assert checked == (placement.codec, placement.element)
 
 

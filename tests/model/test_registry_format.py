@@ -74,9 +74,9 @@ def test_every_accepted_chunking_can_be_cut_with(parameters: ChunkingParameters)
 def test_the_extremes_of_chunking_can_be_cut_with(parameters: tuple[int, int, int]) -> None:
     chunking = ChunkingParameters(*parameters)
     assert decode_format(encode_format(dataclasses.replace(PLAIN, chunking=chunking))).chunking == chunking
-    assert [len(piece) for pieces in ContentDefinedChunker(chunking).cut([b"x" * 100]) for piece in pieces] == [100] or parameters[
-        0
-    ] < 100
+    assert [len(piece) for pieces in ContentDefinedChunker(chunking).cut([b"x" * 100]) for piece in pieces] == [
+        100
+    ] or parameters[0] < 100
 
 
 @pytest.mark.parametrize(

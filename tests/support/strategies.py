@@ -265,7 +265,10 @@ def map_builders(draw: st.DrawFn) -> MapBuilder:
         if draw(st.booleans()):
             builder.add_index(file, draw(st.binary(max_size=20)))
     builder.trees.update(
-        {identity.digest: attached for identity, attached in draw(st.lists(st.tuples(ids(TreeId), st.binary(max_size=20)), max_size=3))}
+        {
+            identity.digest: attached
+            for identity, attached in draw(st.lists(st.tuples(ids(TreeId), st.binary(max_size=20)), max_size=3))
+        }
     )
     sizes = st.integers(56, 64 * 1024 * 1024)
     for key, name, size_bytes in draw(st.lists(st.tuples(ids(FileId) | ids(TreeId), ids(MapName), sizes), max_size=4)):

@@ -266,9 +266,8 @@ class _Machine:
 
 
 def _set_pairs(target: dict[object, object], values: list[object]) -> dict[object, object]:
-    for key, value in zip(values[::2], values[1::2], strict=True):
-        if isinstance(key, _SCALARS):  # a tuple's hash can take forever
-            target[key] = value
+    pairs = zip(values[::2], values[1::2], strict=True)
+    target.update((key, value) for key, value in pairs if isinstance(key, _SCALARS))  # a tuple's hash can take forever
     return target
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import filecmp
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.measure import same
 from cas_registry.backends.opening import open_backend
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.operations.init import create_registry
@@ -126,15 +126,6 @@ def main() -> None:
             assert same(folder, target), f"version {number + 1} differs"
         step("resolve prod", lambda model: model.resolve("prod"))
         print("every version equal byte for byte")
-
-
-def same(left: Path, right: Path) -> bool:
-    """Whether two folders hold the same files with the same bytes."""
-    names = [
-        {path.relative_to(root) for path in root.rglob("*") if path.is_file() and ".reg" not in path.parts}
-        for root in (left, right)
-    ]
-    return names[0] == names[1] and all(filecmp.cmp(left / name, right / name, shallow=False) for name in names[0])
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ import pytest
 from tests.cli.shell import Shell, command, on_terminal, program, python
 
 SLOW = """
-import sys, time
+import sys, threading, time
 sys.argv = ["reg", *sys.argv[1:]]
 import cas_registry.cli.progress as progress
 from cas_registry.registry import Model
 progress.progress_bar.__wrapped__.__kwdefaults__["wait_s"] = 0.1
 real = Model.commit
 def slow(self, *args, progress, **more):
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):  # that starts the bar: loading rich takes its time
+            thread.join()
     for done in range(6):
         progress.update("store", done * 10**6, 6 * 10**6)
         time.sleep(0.1)

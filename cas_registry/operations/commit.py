@@ -16,9 +16,11 @@ from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, Versio
 from cas_registry.model.ids import CommitId, FileId, MapName, TreeId
 from cas_registry.model.maps import Reference
 from cas_registry.model.names import check_ref
-from cas_registry.operations.placing import Delta, Known, place_files, write_hints, write_maps
+from cas_registry.operations.known import Known
+from cas_registry.operations.placing import Placed, is_read_once, place_files, store_unread, write_hints, write_maps
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.snapshot import BuiltTrees, build_trees, check_unchanged, identify
+from cas_registry.operations.storing import Delta, Intake, Rows
 from cas_registry.operations.transfer import PackWriter, worker_pool
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import ModelRefs, Version
@@ -112,35 +114,43 @@ def commit_files(
     refs = stores.refs(request.model)
     head = refs.head()
     _check_names(request, head[1] if head else RefTable())
+    parent = _branch_version(refs, head, request.branch)
+    _check_expected(request, parent.commit if parent else None)
+    if parent is None and not snapshot.files and not request.allow_empty:
+        raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
     with worker_pool(executor) as pool:
-        ids, files_read = identify(snapshot, stat_cache, pool, clock_ns=clock_ns, progress=progress)
+        ids, files_read = identify(snapshot, stat_cache, pool, clock_ns=clock_ns, progress=progress, leave=is_read_once)
         stat_cache.save()
-        built = build_trees(snapshot, ids)
-        parent = _branch_version(refs, head, request.branch)
-        _check_expected(request, parent.commit if parent else None)
-        if _is_nothing_new(request, parent, built):
+        unread = [file for file in snapshot.files if file.path not in ids]
+        if not unread and _is_nothing_new(request, parent, built := build_trees(snapshot, ids)):
             assert parent is not None  # noqa: S101 - nothing is new only against something
             return _report_nothing_new(request, parent, snapshot, files_read)
-        if parent is None and not snapshot.files and not request.allow_empty:
-            raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
-        nearest = parent or _newest_version(refs, head)
-        written = _write(stores, request, snapshot, ids, built, nearest, files_read, pool, progress)
+        known = Known(stores, parent or _newest_version(refs, head), request.base)
+        rows = Rows()
+        with PackWriter(stores.objects, pool, pack_bytes=stores.format.pack_bytes, known=known.has_chunk) as writer:
+            intake = Intake(stores, snapshot, known, writer, pool, rows, delta=request.delta)
+            if unread:
+                read_at_ns = clock_ns()
+                found = store_unread(unread, ids, known, intake, progress)
+                for file in unread:
+                    stat_cache.put(file.disk, file.stat, found[file.path], read_at_ns=read_at_ns)
+                stat_cache.save()
+                ids |= found
+                built = build_trees(snapshot, ids)
+                if _is_nothing_new(request, parent, built):
+                    assert parent is not None  # noqa: S101 - nothing is new only against something
+                    return _report_nothing_new(request, parent, snapshot, files_read + len(unread))
+            placed = place_files(snapshot, ids, built, known, intake, rows, pool, progress=progress)
+            writer.finish()
+        written = _write(stores, request, snapshot, built, known, placed, writer, files_read + len(unread))
     return _publish(stores, refs, head, request, written)
 
 
 def _write(
-    stores: Stores, request: CommitRequest, snapshot: Snapshot, ids: Mapping[str, FileId], built: BuiltTrees,
-    nearest: Version | None, files_read: int, pool: Executor, progress: Progress,
+    stores: Stores, request: CommitRequest, snapshot: Snapshot, built: BuiltTrees, known: Known, placed: Placed, writer: PackWriter,
+    files_read: int,
 ) -> _Written:  # fmt: skip
-    """Write packs, maps and trees, in that order, and make sure that the folder held still."""
-    known = Known(stores, nearest, request.base)
-    writer = PackWriter(stores.objects, pool, pack_bytes=stores.format.pack_bytes, known=known.has_chunk)
-    try:
-        placed = place_files(stores, snapshot, ids, built, known, writer, pool, delta=request.delta, progress=progress)
-        writer.finish()
-    except BaseException:
-        writer.abandon()
-        raise
+    """Write maps and trees, in that order, and make sure that the folder held still."""
     root, hints = write_maps(stores, placed, built, writer.packs, lambda: os.urandom(16))
     for identity, tree in built.trees.items():
         if identity.digest not in known.trees:

@@ -32,18 +32,22 @@ class BuiltTrees:
 
 
 def identify(
-    snapshot: Snapshot, stat_cache: StatCache, executor: Executor, *, clock_ns: Callable[[], int], progress: Progress
-) -> tuple[dict[str, FileId], int]:
-    """The id of every file by path, and how many files had to be read. Unchanged files are not opened."""
+    snapshot: Snapshot, stat_cache: StatCache, executor: Executor, *, clock_ns: Callable[[], int], progress: Progress,
+    leave: Callable[[FoundFile], bool] = lambda _: False,
+) -> tuple[dict[str, FileId], int]:  # fmt: skip
+    """The id of every file by path, and how many files had to be read. Unchanged files are not opened.
+
+    Files that would have to be read, and that `leave` is true of, are not: their ids are missing.
+    """
     ids: dict[str, FileId] = {}
     unknown: list[FoundFile] = []
     stat_cache.keep_only({str(file.disk) for file in snapshot.files})
     for file in snapshot.files:
         known = stat_cache.get(file.disk, file.stat)
-        if known is None:
-            unknown.append(file)
-        else:
+        if known is not None:
             ids[file.path] = known
+        elif not leave(file):
+            unknown.append(file)
     total = sum(file.stat.size_bytes for file in unknown)
     done = 0
     read_at_ns = clock_ns()
@@ -81,12 +85,12 @@ def read_file(file: FoundFile) -> Iterator[bytes]:
 
 
 class OpenFile:
-    """A file that is being committed: its next bytes, hashed as they go by, and ranges of it."""
+    """A file that is being committed: its next bytes (from `position` on), hashed as they go by, and ranges of it."""
 
     def __init__(self, file: FoundFile, handle: io.FileIO) -> None:
         self.size_bytes = file.stat.size_bytes
+        self.position = 0
         self._handle = handle.fileno()
-        self._position = 0
         self._hasher = blake3.blake3()
 
     def read(self, offset: int, length: int) -> bytes:
@@ -95,8 +99,8 @@ class OpenFile:
 
     def take(self, length: int) -> bytes:
         """The next `length` bytes, fewer only at the end of the file."""
-        data = self._read(self._position, length)
-        self._position += len(data)
+        data = self._read(self.position, length)
+        self.position += len(data)
         self._hasher.update(data)
         return data
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from cas_registry.chunking import Piece
 from cas_registry.codecs import Base, Buffer, encode_chunk
@@ -152,11 +152,12 @@ class PackWriter:
             for piece, digest, new, line in zip(pieces, digests, fresh, lines, strict=True)
         ]
 
-    def add(self, piece: EncodedPiece) -> Pending | None:
-        """Put an encoded piece into the current pack, once; None where the registry has it already."""
+    def add(self, piece: EncodedPiece) -> Pending:
+        """Put an encoded piece that the registry does not have into the current pack, once."""
         pending = self._fresh.get(piece.digest)
-        if pending is not None or piece.stored is None:
+        if pending is not None:
             return pending
+        assert piece.stored is not None  # noqa: S101 - only of pieces that are known or fresh there is nothing to store
         if self._builder.size_bytes + CHUNK_ROW_BYTES + len(piece.stored) > self._pack_bytes and not self._builder.is_empty:
             self._upload()
         base = piece.lineage.base.placement.chunk if piece.lineage else None
@@ -185,7 +186,10 @@ class PackWriter:
             self._upload()
         self._settle(0)
 
-    def abandon(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Cancel the uploads that have not begun and forget the others: a failed commit leaves only packs that nothing names."""
         for _, future in self._uploads:
             future.cancel()

@@ -13,6 +13,8 @@ from cas_registry.model.tensors import TensorIndex
 __all__ = ["ByteSource", "read_index"]
 
 _SIGNATURE_BYTES = 16
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5_STARTS = (0, *(512 << power for power in range(7)))  # as far as the first read of a file reaches
 
 
 def read_index(source: ByteSource) -> TensorIndex | None:
@@ -44,4 +46,23 @@ def _parse(window: Window, signature: bytes) -> TensorIndex | None:
         from cas_registry.formats import safetensors  # noqa: PLC0415
 
         return safetensors.read(window)
-    return None
+    if signature.startswith(b"GGUF"):
+        from cas_registry.formats import gguf  # noqa: PLC0415
+
+        return gguf.read(window)
+    if signature.startswith(b"\x08"):
+        from cas_registry.formats import onnx  # noqa: PLC0415
+
+        return onnx.read(window)
+    return _parse_hdf5(window)
+
+
+def _parse_hdf5(window: Window) -> TensorIndex | None:
+    """HDF5 begins with the file, or behind a block for the user of 512 bytes, or twice as many, and so on."""
+    starts = (start for start in _HDF5_STARTS if start < window.size_bytes)
+    start = next((start for start in starts if window.read_up_to(start, len(_HDF5)) == _HDF5), None)
+    if start is None:
+        return None
+    from cas_registry.formats import hdf5  # noqa: PLC0415
+
+    return hdf5.read(window, start)

@@ -52,12 +52,16 @@ class Member:
 
 
 def read(window: Window) -> TensorIndex | None:
-    """The index of what the archive is: a PyTorch file, or arrays of numpy."""
+    """The index of what the archive is: a PyTorch file, a model of Keras, or arrays of numpy."""
     archive = Archive(window)
     if archive.pickle_prefix is not None:
         from cas_registry.formats import torch_zip  # noqa: PLC0415
 
         return torch_zip.read(window, archive)
+    if "model.weights.h5" in archive.members:
+        from cas_registry.formats import keras  # noqa: PLC0415
+
+        return keras.read(window, archive)
     if any(name.endswith(".npy") for name in archive.members):
         from cas_registry.formats import npz  # noqa: PLC0415
 

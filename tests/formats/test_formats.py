@@ -6,44 +6,14 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cas_registry.formats import read_index
-from cas_registry.model.tensors import Tensor, TensorIndex
-
-DATA = Path(__file__).parent / "data"
-FILES = {path.name: path.read_bytes() for path in sorted(DATA.iterdir())}
-
-
-class Source:
-    """Bytes as a file; remembers how much of them was read."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size_bytes = len(data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        assert offset >= 0
-        assert length >= 0
-        return self.data[offset : offset + length]
-
-
-def index_of(data: bytes) -> TensorIndex | None:
-    found = read_index(Source(data))
-    for tensor in found.tensors if found else ():
-        assert 0 <= tensor.offset <= tensor.offset + tensor.size_bytes <= len(data)
-    return found
-
-
-def by_name(data: bytes) -> dict[str, Tensor]:
-    found = index_of(data)
-    assert found is not None
-    return {tensor.name: tensor for tensor in found.tensors}
+from cas_registry.model.tensors import Tensor
+from tests.formats.files import FILES, by_name, index_of
 
 
 def floats(data: bytes, tensor: Tensor) -> list[float]:
@@ -97,13 +67,51 @@ def test_arrays_of_numpy_alone_and_in_an_archive() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_cut_anywhere_or_with_any_byte_flipped_is_read_or_not_but_never_raises(name: str) -> None:
     data = FILES[name]
-    for at in range(0, len(data), 3):
+    for at in range(0, len(data), max(3, len(data) // 400)):
         index_of(data[:at])
         index_of(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
         index_of(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
 
 
-@given(data=st.binary(max_size=300), start=st.sampled_from([b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x10\0\0\0\0\0\0\0{"]))
+INTERESTING = [0, 1, 7, 8, 2**16, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
+MUTATIONS = st.lists(
+    st.tuples(st.sampled_from(["flip", "long", "short", "cut", "insert", "move"]), st.floats(0, 1), st.sampled_from(INTERESTING)),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+def mutated(data: bytes, mutations: list[tuple[str, float, int]]) -> bytes:
+    for kind, where, number in mutations:
+        at = int(where * len(data))
+        match kind:
+            case "flip":
+                data = data[:at] + bytes([data[at] ^ (number & 0xFF or 0x80)]) + data[at + 1 :] if at < len(data) else data
+            case "long":
+                data = data[:at] + struct.pack("<Q", number) + data[at + 8 :]
+            case "short":
+                data = data[:at] + struct.pack("<H", number & 0xFFFF) + data[at + 2 :]
+            case "cut":
+                data = data[:at]
+            case "insert":
+                data = data[:at] + bytes(min(number, 9)) + data[at:]
+            case _:
+                data = data[:at] + data[at // 2 : at // 2 + 16] + data[at + 16 :]
+    return data
+
+
+@given(name=st.sampled_from(sorted(FILES)), mutations=MUTATIONS)
+def test_a_mutated_file_is_read_or_not_but_never_raises_nor_leads_outside_itself(
+    name: str, mutations: list[tuple[str, float, int]]
+) -> None:
+    index_of(mutated(FILES[name], mutations))
+
+
+@given(
+    data=st.binary(max_size=300),
+    start=st.sampled_from(
+        [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"\x10\0\0\0\0\0\0\0{", b"GGUF\3\0\0\0", b"\x89HDF\r\n\x1a\n\0", b"\x08\x09"]
+    ),
+)
 def test_rubbish_is_no_container(data: bytes, start: bytes) -> None:
     index_of(start + data)
 

@@ -20,12 +20,12 @@ from cas_registry.model.ids import FileId
 from cas_registry.model.maps import CHUNK_REF_BYTES, PLACEMENT_BYTES, Located, Reference
 from cas_registry.model.registry_format import ChunkingParameters
 from cas_registry.model.tensors import TensorIndex
+from cas_registry.operations.external_tensors import ExternalTensors
 from cas_registry.operations.known import Hinted, Known
 from cas_registry.operations.predecessors import Predecessors
 from cas_registry.operations.snapshot import OpenFile, changed, open_found
 from cas_registry.operations.tensor_index import encode_index
 from cas_registry.operations.transfer import BATCHES_IN_FLIGHT, READ_BUFFER_BYTES, EncodedPiece, PackWriter, Pending, lineage
-from cas_registry.operations.version_files import BIG_FILE_BYTES
 from cas_registry.store.stores import Stores
 from cas_registry.worktree.scan import FoundFile, Snapshot
 
@@ -227,7 +227,7 @@ class _Cutter:
         afford: Callable[[Located | None], Located | None],
     ) -> None:  # fmt: skip
         self._parameters = parameters
-        self._snapshot = snapshot
+        self._external = ExternalTensors(snapshot)
         self._predecessors = predecessors
         self._afford = afford
 
@@ -235,9 +235,9 @@ class _Cutter:
         self, file: FoundFile, opened: OpenFile
     ) -> tuple[TensorIndex | None, Iterator[tuple[list[Piece], list[Located | None]]]]:
         """The file's tensors, if it has any, and its pieces with their predecessors, in order."""
-        index = read_index(opened) if opened.size_bytes >= MIN_CONTAINER_BYTES else None
-        if index is None and opened.size_bytes >= BIG_FILE_BYTES:
-            index = self._external_index(file)
+        if opened.size_bytes < MIN_CONTAINER_BYTES:
+            return None, self._pieces(file, opened, None)
+        index = read_index(opened) or self._external.index(file)
         return index, self._pieces(file, opened, index)
 
     def _pieces(
@@ -249,15 +249,3 @@ class _Cutter:
             yield pieces, [self._afford(find(piece)) if find and piece.element else None for piece in pieces]
         if opened.take(1):
             raise changed([file.path])
-
-    def _external_index(self, file: FoundFile) -> TensorIndex | None:
-        """The tensors that an ONNX model beside the file says are in it."""
-        folder, _, name = file.path.rpartition("/")
-        for sibling in self._snapshot.files:
-            if sibling.path.endswith(".onnx") and sibling.path.rpartition("/")[0] == folder:
-                with open_found(sibling) as opened:
-                    index = read_index(opened)
-                tensors = index.external.get(name, ()) if index else ()
-                if tensors and all(tensor.offset + tensor.size_bytes <= file.stat.size_bytes for tensor in tensors):
-                    return TensorIndex("onnx", tensors)
-        return None

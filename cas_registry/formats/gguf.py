@@ -70,9 +70,12 @@ def _skip_value(cursor: Cursor, kind: int, depth: int) -> None:
         item, count = cursor.u32(), cursor.u64()
         if item in _SCALAR_BYTES:
             cursor.skip(count * _SCALAR_BYTES[item])
-            return
-        for _ in range(count):
-            _skip_value(cursor, item, depth + 1)
+        elif item == _STRING:
+            for _ in range(count):
+                cursor.skip(cursor.u64())
+        else:
+            for _ in range(count):
+                _skip_value(cursor, item, depth + 1)
     elif kind in _SCALAR_BYTES:
         cursor.skip(_SCALAR_BYTES[kind])
     else:

@@ -81,7 +81,7 @@ def _objects(file: File, root: int) -> Iterator[tuple[str, Sequence[Message]]]:
         for name, target in sorted(links(file, messages)):
             if target not in seen:
                 seen.add(target)
-                below.append((f"{path}/{name}" if path else name, target))
+                below.append((file.keep(f"{path}/{name}" if path else name), target))
             if len(path) + len(name) > MAX_NAME_BYTES:
                 raise MalformedError("groups nested without end")
         pending += reversed(below)
@@ -90,7 +90,7 @@ def _objects(file: File, root: int) -> Iterator[tuple[str, Sequence[Message]]]:
 def _dataset(file: File, name: str, messages: Sequence[Message]) -> Tensor | None:
     """None for what is no dataset, or none that is listed."""
     found = {message.kind: message for message in messages if message.kind != _ATTRIBUTE}
-    if not {_DATASPACE, _DATATYPE, _LAYOUT} <= found.keys() or _FILTERS in found or found[_DATATYPE].is_shared:
+    if _FILTERS in found or any(kind not in found or found[kind].is_shared for kind in (_DATASPACE, _DATATYPE, _LAYOUT)):
         return None
     shape = _shape(found[_DATASPACE].body)
     place = _place(found[_LAYOUT].body)

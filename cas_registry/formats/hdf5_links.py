@@ -42,7 +42,7 @@ def links(file: File, messages: Sequence[Message]) -> Iterator[Link]:
             tree, heap = struct.unpack_from("<2Q", body)
             yield from _symbols(file, tree, _local_heap(file, heap))
         elif kind == LINK:
-            yield from _link(body)
+            yield from _link(file, body)
         elif kind == LINK_INFO:
             at = 2 + (8 if body[1] & 1 else 0)
             heap, tree = struct.unpack_from("<2Q", body, at)
@@ -82,10 +82,10 @@ def _symbol_node(file: File, address: int, names: bytes) -> Iterator[Link]:
     for name_at, target, cache in _SYMBOL.iter_unpack(file.read(address + _SYMBOL_NODE.size, count * _SYMBOL.size)):
         file.step()
         if cache != _SYMBOLIC:
-            yield _name(names[name_at : names.index(b"\0", name_at, name_at + MAX_NAME_BYTES + 1)]), target
+            yield _name(file, names[name_at : names.index(b"\0", name_at, name_at + MAX_NAME_BYTES + 1)]), target
 
 
-def _link(body: bytes) -> Iterator[Link]:
+def _link(file: File, body: bytes) -> Iterator[Link]:
     version, flags = body[:2]
     if version != 1:
         raise MalformedError("not a link")
@@ -103,19 +103,19 @@ def _link(body: bytes) -> Iterator[Link]:
     position += width
     if kind == _HARD:
         (target,) = struct.unpack_from("<Q", body, position + length)
-        yield _name(body[position : position + length]), target
+        yield _name(file, body[position : position + length]), target
 
 
-def _name(name: bytes) -> str:
+def _name(file: File, name: bytes) -> str:
     if not 0 < len(name) <= MAX_NAME_BYTES:
         raise MalformedError("not a name")
-    return name.decode()
+    return file.keep(name.decode())
 
 
 def _dense(file: File, heap_address: int, tree_address: int) -> Iterator[Link]:
     heap = FractalHeap(file, heap_address)
     for record in _records(file, tree_address):
-        yield from _link(heap.object(record[_HASH_BYTES:]))
+        yield from _link(file, heap.object(record[_HASH_BYTES:]))
 
 
 def _records(file: File, address: int) -> Iterator[bytes]:

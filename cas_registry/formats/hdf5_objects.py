@@ -4,16 +4,16 @@ An object is a row of messages, in blocks that lead to each other. What the mess
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cas_registry.formats.source import MalformedError, Window
+from cas_registry.formats.source import MAX_HEADER_BYTES, MalformedError, Window
 
 UNDEFINED = (1 << 64) - 1  # the address of what is not there
 _MAX_STEPS = 400_000  # objects, their messages and links, nodes of trees; a checkpoint takes some twenty a dataset
 _MAX_BYTES = 256 << 20  # of all that is read, whether it was read before or not
-_MAX_BLOCK_BYTES = 1 << 20  # of messages, each of 64 KiB at most
+_MAX_OBJECT_BYTES = 4 << 20  # of one object's messages, which take 64 KiB each at most
 _MAX_BLOCKS = 256  # of one object
 
 _CONTINUATION = 0x10
@@ -37,17 +37,29 @@ class Message(NamedTuple):
 
 @dataclass(slots=True)
 class File:
-    """An HDF5 file: addresses in it count from `base`. Everything that is followed counts as a step, so that no file leads on for ever."""
+    """An HDF5 file: addresses in it count from `base`.
+
+    Everything that is followed counts as a step, and every text that is kept takes room, so that time and memory have a limit however
+    the parts of a file lead to each other.
+    """
 
     window: Window
     base: int
     _steps_left: int = _MAX_STEPS
     _bytes_left: int = _MAX_BYTES
+    _room_bytes: int = MAX_HEADER_BYTES
 
     def step(self) -> None:
         self._steps_left -= 1
         if self._steps_left < 0:
             raise MalformedError("more objects than any checkpoint has")
+
+    def keep(self, text: str) -> str:
+        """The same text, once there is room for it."""
+        self._room_bytes -= len(text)
+        if self._room_bytes < 0:
+            raise MalformedError("longer names than any checkpoint has")
+        return text
 
     def read(self, address: int, size_bytes: int) -> bytes:
         self._bytes_left -= size_bytes
@@ -67,9 +79,9 @@ class File:
         version, _, _, size_bytes = _V1_HEADER.unpack(self.read(address, _V1_HEADER.size))
         if version != 1:
             raise MalformedError("not an object")
-        blocks = [(address + _V1_HEADER.size, size_bytes)]
+        blocks = [_within_limit(address + _V1_HEADER.size, size_bytes, ())]
         for start, length in blocks:  # grows on the way
-            block = self._block(start, length)
+            block = self.read(start, length)
             position = 0
             while position + _V1_MESSAGE.size <= length:
                 self.step()
@@ -84,10 +96,10 @@ class File:
         size_at = 6 + (16 if flags & _V2_TIMES else 0) + (4 if flags & _V2_PHASES else 0)
         width = 1 << (flags & 3)
         size_bytes = int.from_bytes(self.read(address + size_at, width), "little")
-        blocks = [(address + size_at + width, size_bytes)]
+        blocks = [_within_limit(address + size_at + width, size_bytes, ())]
         order_bytes = 2 if flags & _V2_ORDER else 0
         for number, (start, length) in enumerate(blocks):  # grows on the way
-            block = self._block(start, length)
+            block = self.read(start, length)
             if number:  # all but the first have a signature and a checksum of their own
                 if not block.startswith(_V2_BLOCK_SIGNATURE):
                     raise MalformedError("not a block of an object")
@@ -100,19 +112,20 @@ class File:
                 yield from _message(kind, block[position : position + body_bytes], body_bytes, message_flags, blocks)
                 position += body_bytes
 
-    def _block(self, address: int, size_bytes: int) -> bytes:
-        if size_bytes > _MAX_BLOCK_BYTES:
-            raise MalformedError("an object without end")
-        return self.read(address, size_bytes)
-
 
 def _message(kind: int, body: bytes, size_bytes: int, flags: int, blocks: list[tuple[int, int]]) -> Iterator[Message]:
     """The message, or nothing and one block more."""
     if len(body) != size_bytes:
         raise MalformedError("a message that ends early")
     if kind == _CONTINUATION:
-        if len(blocks) >= _MAX_BLOCKS:
-            raise MalformedError("an object without end")
-        blocks.append(_ADDRESS_AND_LENGTH.unpack_from(body))
+        address, length = _ADDRESS_AND_LENGTH.unpack_from(body)
+        blocks.append(_within_limit(address, length, blocks))
     else:
         yield Message(kind, body, bool(flags & _SHARED))
+
+
+def _within_limit(address: int, size_bytes: int, before: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The block, unless it is one too many, or too much with those before it."""
+    if len(before) >= _MAX_BLOCKS or size_bytes + sum(size for _, size in before) > _MAX_OBJECT_BYTES:
+        raise MalformedError("an object without end")
+    return address, size_bytes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cas_registry.formats.cursor import Cursor
-from cas_registry.formats.source import MalformedError, Window
+from cas_registry.formats.source import MAX_HEADER_BYTES, MalformedError, Window
 
 
 class Wire(IntEnum):
@@ -32,11 +32,12 @@ class Field:
 
 
 class Messages:
-    """The messages of one window, which have `max_fields` fields together at most."""
+    """The messages of one window, which have `max_fields` fields together at most, and contents of `MAX_HEADER_BYTES` that are read."""
 
     def __init__(self, window: Window, max_fields: int) -> None:
         self._window = window
         self._left = max_fields
+        self._bytes_left = MAX_HEADER_BYTES
 
     def fields(self, start: int, size_bytes: int) -> Iterator[Field]:
         """The fields of the message that lies there; malformed, sooner or later, where they do not fill it exactly."""
@@ -77,4 +78,7 @@ class Messages:
         """The bytes of a field; malformed where they are more than `limit`."""
         if field.wire is not Wire.BYTES or field.size_bytes > limit:
             raise MalformedError("not a short text")
+        self._bytes_left -= field.size_bytes
+        if self._bytes_left < 0:
+            raise MalformedError("a header without end")
         return self._window.read(field.start, field.size_bytes)

@@ -1,9 +1,11 @@
 """HDF5: both kinds of groups, object headers and superblocks, as h5py reads them."""
 
 import struct
+import tracemalloc
 
 import pytest
 
+from cas_registry.formats import read_index
 from cas_registry.formats.source import MAX_READ_BYTES
 from tests.formats.files import FILES, Source, by_name, index_of, read_as_told
 
@@ -106,18 +108,39 @@ def test_groups_that_hold_each_other_end() -> None:
     assert by_name(data).keys() == {"a/c"}
 
 
-def test_messages_without_end_are_read_up_to_a_limit() -> None:
-    """Blocks of one megabyte that hold nothing, one object after the other: what is read of them is bounded."""
-    block = bytes(1 << 20)
-    links = [link(b"%d" % number, 4096 + number * 64) for number in range(1000)]
-    objects = b"".join(
-        (b"OHDR\x02\x02" + struct.pack("<IBHBQQ", 20, 16, 16, 0, 1 << 20, 1 << 20)).ljust(64, b"\0") for _ in range(1000)
+def test_names_that_lie_on_top_of_each_other_take_little_memory() -> None:
+    """A heap of one megabyte that names a hundred thousand links, each a kilobyte long: a tenth of them fits."""
+    names = b"a" * (1 << 20) + b"\0"
+    nodes, count = 4, 25_000
+    start = 2 << 20
+    tree = struct.pack("<4sBBHQQ", b"TREE", 0, 0, nodes, 0, 0)
+    tree += b"".join(struct.pack("<2Q", 0, start + number * (1 << 20)) for number in range(nodes))
+    data = bytearray(
+        hdf5(header((17, struct.pack("<QQ", 512, 1024))), tree, struct.pack("<4sB3xQQQ", b"HEAP", 0, len(names), 0, 4096))
     )
-    blocks = [header(*links[:900])]
-    data = (superblock(ROOT) + blocks[0]).ljust(1 << 20, b"\0") + b"OCHK" + block
-    data = data[:65536] + objects + data[65536 + len(objects) :]
+    data += names
+    for number in range(nodes):
+        data = data.ljust(start + number * (1 << 20), b"\0") + struct.pack("<4sBxH", b"SNOD", 1, count)
+        for symbol in range(count):
+            data += struct.pack("<QQI20x", len(names) - 1000 - symbol % 7, 4096 + symbol, 0)
+    tracemalloc.start()
+    try:
+        assert index_of(bytes(data)) is None
+        assert tracemalloc.get_traced_memory()[1] - len(data) < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_messages_without_end_are_read_up_to_a_limit() -> None:
+    """Objects that all go on in the same block of four megabytes."""
+    block = b"OCHK" + b"\0\xf0\xff\0" * 64
+    objects = [header((16, struct.pack("<QQ", 1 << 20, (4 << 20) - 100))) for _ in range(600)]
+    data = superblock(ROOT) + header(*(link(b"%d" % number, 65536 + 512 * number) for number in range(600)))
+    data = data.ljust(65536, b"\0") + b"".join(part.ljust(512, b"\0") for part in objects)
+    data = data.ljust(1 << 20, b"\0") + block.ljust(4 << 20, b"\0")
     source = Source(data)
-    assert index_of(data) is None or source.read_bytes <= MAX_READ_BYTES
+    assert read_index(source) is None
+    assert source.read_bytes <= MAX_READ_BYTES
 
 
 def test_superblocks_of_other_widths_and_versions_are_not_read() -> None:

@@ -424,7 +424,10 @@ class Model:
         return read_file(self._stores, version, where)
 
     def tensors(self, revision: str, path: str | None = None) -> list[TensorInfo]:
-        """The tensors of a version, or of one of its files (`path`, or `REV:PATH`): names, types, shapes, sizes. No data is read."""
+        """The tensors of a version, or of one of its files (`path`, or `REV:PATH`): names, types, shapes, sizes. No data is read.
+
+        Those that an ONNX model keeps in a file beside it are that file's.
+        """
         parsed = parse_revision(revision)
         return list_tensors(self._stores, self._resolve(parsed), path or parsed.path)
 

@@ -22,7 +22,8 @@ def read_index(source: ByteSource) -> TensorIndex | None:
 
     Never raises for content, whatever it is; errors of `source.read` pass through. Headers are read up to `MAX_HEADER_BYTES`, and
     tensors counted up to `MAX_TENSORS`. Every tensor returned lies within the file, and its size follows from its type and shape
-    where its type is known; only views of one PyTorch storage share bytes.
+    where its type is known; only views of one PyTorch storage share bytes. What an index says of other files (`external`) is checked
+    by whoever has them.
     """
     try:
         window = Window(source)
@@ -50,7 +51,7 @@ def _parse(window: Window, signature: bytes) -> TensorIndex | None:
         from cas_registry.formats import gguf  # noqa: PLC0415
 
         return gguf.read(window)
-    if signature.startswith(b"\x08"):
+    if signature.startswith(b"\x08"):  # the tag of a ModelProto's version
         from cas_registry.formats import onnx  # noqa: PLC0415
 
         return onnx.read(window)

@@ -21,8 +21,7 @@ from cas_registry.formats.protobuf import Field, Messages, Wire
 from cas_registry.formats.source import MAX_NAME_BYTES, MalformedError, Window
 from cas_registry.model.tensors import Tensor, TensorIndex
 
-FIRST_BYTE = b"\x08"  # the tag of the version, which every writer puts first
-_MAX_VERSION = 127  # of the intermediate representation; 13 in 2025
+_MAX_VERSION = 127  # of the intermediate representation; onnx 1.23 writes 14
 _MAX_FIELDS = 300_000  # of model, graph and initializers together
 _MAX_LOCATION_BYTES = 4096
 _MAX_ENTRIES = 16  # of one tensor's external data; five keys are defined

@@ -12,7 +12,7 @@ from cas_registry.formats.source import MAX_HEADER_BYTES, MalformedError, Window
 
 
 class Wire(IntEnum):
-    """How a field's content is written. Groups, which went out of use in 2008, are malformed."""
+    """How a field's content is written. Groups, which are deprecated, are malformed."""
 
     VARINT = 0
     FIXED64 = 1

@@ -6,7 +6,7 @@ macOS, and no name can climb out of a folder, hide, or stand for a device.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from cas_registry.errors import HostileNameError, LimitError
 
@@ -14,7 +14,9 @@ MAX_NAME_BYTES = 255  # what ext4, APFS and NTFS hold
 MAX_PATH_BYTES = 4096  # PATH_MAX
 MAX_PATH_DEPTH = 64
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-]*(?:\.[A-Za-z0-9_\-]+)*")
+_PLAIN = re.compile(  # no device of Windows, and nothing that needs a closer look
+    r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[A-Za-z0-9_][A-Za-z0-9_\-]*(?:\.[A-Za-z0-9_\-]+)*"
+)
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format and bidi, surrogates, separators
 _SHORT_NAME = re.compile(r"~[0-9]")  # NTFS 8.3 aliases such as GIT~1
@@ -29,11 +31,16 @@ _REF_FORBIDDEN = ("@", "~", "^", "{", "}")  # they separate the parts of a revis
 
 def check_component(name: str) -> None:
     """Accept `name` as one component of a path, or raise HostileNameError saying what is wrong."""
-    if len(name) <= MAX_NAME_BYTES and _PLAIN.fullmatch(name) and name.partition(".")[0].upper() not in _DEVICES:
+    if len(name) <= MAX_NAME_BYTES and _PLAIN.fullmatch(name):
         return
     reason = _objection(name)
     if reason:
         raise HostileNameError(f"the name {_printable(name)} cannot be stored: {reason}", name=name)
+
+
+def are_plain(names: Collection[str]) -> bool:
+    """Whether all of these are ASCII names that `check_component` accepts at once; False where one needs its closer look."""
+    return max(map(len, names), default=0) <= MAX_NAME_BYTES and all(map(_PLAIN.fullmatch, names))
 
 
 def is_component(name: str) -> bool:

@@ -39,15 +39,9 @@ def identify(
 
     Files that would have to be read, and that `leave` is true of, are not: their ids are missing.
     """
-    ids: dict[str, FileId] = {}
-    unknown: list[FoundFile] = []
-    stat_cache.keep_only({str(file.disk) for file in snapshot.files})
-    for file in snapshot.files:
-        known = stat_cache.get(file.disk, file.stat)
-        if known is not None:
-            ids[file.path] = known
-        elif not leave(file):
-            unknown.append(file)
+    stat_cache.keep_only(snapshot)
+    ids, unknown = stat_cache.look_up(snapshot)
+    unknown = [file for file in unknown if not leave(file)]
     total = sum(file.stat.size_bytes for file in unknown)
     done = 0
     read_at_ns = clock_ns()
@@ -150,6 +144,8 @@ def build_trees(snapshot: Snapshot, ids: Mapping[str, FileId]) -> BuiltTrees:
 def check_unchanged(before: Snapshot, paths: Sequence[Path]) -> None:
     """Scan again and compare. ChangedDuringCommitError lists what was added, removed or touched meanwhile."""
     after = scan(paths)
+    if after == before:
+        return
     states: dict[str, tuple[FileStat, bool]] = {file.path: (file.stat, file.executable) for file in before.files}
     now = {file.path: (file.stat, file.executable) for file in after.files}
     moved = sorted(path for path in states.keys() | now.keys() if states.get(path) != now.get(path))

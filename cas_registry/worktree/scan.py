@@ -8,14 +8,14 @@ never taken.
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from cas_registry.errors import AccessError, HostileNameError, InvalidInputError, LimitError, NotFoundError
-from cas_registry.model.names import check_component, check_path
+from cas_registry.model.names import MAX_PATH_BYTES, MAX_PATH_DEPTH, are_plain, check_component, check_path
 
 IGNORE_FILE = ".regignore"
 NEVER_TAKEN = frozenset({".git", ".reg"})
@@ -39,24 +39,77 @@ class FileStat:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One file: its path in the version, its path on disk, and its state when it was looked at."""
+    """One file: its path in the version, the folder and the name that it has on disk, and its state when it was looked at."""
 
     path: str
-    disk: Path
+    folder: Path
+    spelling: str
     stat: FileStat
     executable: bool
 
+    @property
+    def disk(self) -> Path:
+        """Its path on disk."""
+        return self.folder / self.spelling
+
+
+Row = tuple[str, int, int, int, int, int]  # a name, and the size, mtime, ctime, inode and mode that it stands for
+
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Files and folders by path, sorted; folders include empty ones and all parents, not the root itself."""
+class Listing:
+    """The files right in one folder in columns, in the order in which the disk lists them.
 
-    files: tuple[FoundFile, ...]
+    Columns, and no object per file: of a hundred thousand files nothing is asked in most commits but whether they are what they were.
+    `prefix` is the folder's path in the version with a slash, or nothing for the root. `spellings` has the names on disk that differ
+    from the version's.
+    """
+
+    prefix: str
+    disk: Path
+    names: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+    mtimes: tuple[int, ...] = ()
+    ctimes: tuple[int, ...] = ()
+    inodes: tuple[int, ...] = ()
+    modes: tuple[int, ...] = ()
+    spellings: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[Row]:
+        """The files one by one."""
+        return zip(self.names, self.sizes, self.mtimes, self.ctimes, self.inodes, self.modes, strict=True)
+
+    def found(self, row: Row) -> FoundFile:
+        """One of the rows as a value."""
+        name, size_bytes, mtime_ns, ctime_ns, inode, mode = row
+        state = FileStat(size_bytes, mtime_ns, ctime_ns, inode)
+        return FoundFile(f"{self.prefix}{name}", self.disk, self.spellings.get(name, name), state, bool(mode & stat.S_IXUSR))
+
+
+@dataclass(frozen=True)  # with room for what is worked out once
+class Snapshot:
+    """What a scan found: a listing for every folder that holds files, and the folders by path.
+
+    `folders` include empty ones and all parents, not the root itself.
+    """
+
+    listings: tuple[Listing, ...]
     folders: frozenset[str]
+
+    @cached_property
+    def files(self) -> tuple[FoundFile, ...]:
+        """The files sorted by path; made when they are asked for."""
+        found = [listing.found(row) for listing in self.listings for row in listing.rows()]
+        return tuple(sorted(found, key=lambda file: file.path))
+
+    @property
+    def count(self) -> int:
+        """The number of files."""
+        return sum(len(listing.names) for listing in self.listings)
 
     @property
     def size_bytes(self) -> int:
-        return sum(file.stat.size_bytes for file in self.files)
+        return sum(sum(listing.sizes) for listing in self.listings)
 
 
 class Matcher(Protocol):
@@ -74,7 +127,7 @@ def scan(paths: Sequence[Path]) -> Snapshot:
     """
     if not paths:
         raise InvalidInputError("nothing to commit: give a folder or files")
-    files: list[FoundFile] = []
+    listings: list[Listing] = []
     folders: set[str] = set()
     problems: list[str] = []
     for name, path in _given(paths).items():
@@ -83,12 +136,12 @@ def scan(paths: Sequence[Path]) -> Snapshot:
             if prefix:
                 check_component(name)
                 folders.add(name)
-            _Scanner(path, files, folders, problems).folder(path, prefix)
+            _Scanner(path, listings, folders, problems).folder(path, prefix)
             continue
         check_component(name)
-        status = path.stat()
-        if stat.S_ISREG(status.st_mode):
-            files.append(_found(name, path, status))
+        row = _row(name, path.stat())
+        if stat.S_ISREG(row[-1]):
+            listings.append(_listing("", path.parent, [row], {} if name == path.name else {name: path.name}))
         else:
             problems.append(f"{path}: neither a file nor a folder")
     if problems:
@@ -96,11 +149,7 @@ def scan(paths: Sequence[Path]) -> Snapshot:
         raise HostileNameError(
             f"cannot be stored: {shown}. Rename or remove them, or list them in {IGNORE_FILE}", problems=problems
         )
-    files.sort(key=lambda file: file.path)
-    for left, right in pairwise(files):
-        if left.path == right.path:
-            raise InvalidInputError(f"{left.disk} and {right.disk} would both be {left.path!r} in the version", path=left.path)
-    return Snapshot(tuple(files), frozenset(folders))
+    return Snapshot(tuple(listings), frozenset(folders))
 
 
 def _given(paths: Sequence[Path]) -> dict[str, Path]:
@@ -119,50 +168,83 @@ def _given(paths: Sequence[Path]) -> dict[str, Path]:
 class _Scanner:
     """One walk; collects instead of returning so that a hundred thousand files stay cheap."""
 
-    def __init__(self, root: Path, files: list[FoundFile], folders: set[str], problems: list[str]) -> None:
-        self._files = files
+    def __init__(self, root: Path, listings: list[Listing], folders: set[str], problems: list[str]) -> None:
+        self._listings = listings
         self._folders = folders
         self._problems = problems
         self._ignored = read_ignore_file(root)
 
     def folder(self, disk: Path, prefix: str) -> None:
-        for entry in _entries(disk):
-            name = entry.name if entry.name.isascii() else unicodedata.normalize("NFC", entry.name)
-            if name in NEVER_TAKEN or name.startswith(TEMPORARY_PREFIX):
+        rows: list[Row] = []
+        below: list[str] = []
+        lost: dict[str, str] = {}
+        try:
+            with os.scandir(disk) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(entry.name)
+                        continue
+                    try:
+                        state = entry.stat()
+                    except OSError as error:
+                        lost[entry.name] = _why_lost(entry, error)
+                        continue
+                    rows.append((entry.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_mode))
+        except OSError as error:
+            raise AccessError(f"cannot read the folder {disk}: {error.strerror}", path=str(disk)) from error
+        self._take_files(disk, prefix, rows, lost)
+        self._take_folders(disk, prefix, below)
+
+    def _take_files(self, disk: Path, prefix: str, rows: list[Row], lost: Mapping[str, str]) -> None:
+        listing = _listing(prefix, disk, rows, {})
+        if not lost and not self._ignored and _is_plain(listing):
+            self._listings.append(listing)
+            return
+        taken: dict[str, Row] = {}
+        spellings: dict[str, str] = {}
+        for row in rows:
+            name = self._take(row[0], prefix, _objection(row[-1]))
+            if name is None:
+                continue
+            if name in taken:
+                self._problems.append(f"{prefix}{name}: two files whose names differ in their Unicode form only")
+            taken[name] = (name, *row[1:])
+            if name != row[0]:
+                spellings[name] = row[0]
+        for spelling, why in lost.items():
+            self._take(spelling, prefix, why)
+        self._listings.append(_listing(prefix, disk, list(taken.values()), spellings))
+
+    def _take_folders(self, disk: Path, prefix: str, below: Iterable[str]) -> None:
+        for spelling in below:
+            name = self._take(spelling, prefix, None, is_folder=True)
+            if name is None:
                 continue
             path = f"{prefix}{name}"
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if self._ignored and self._ignored.match_file(f"{path}/" if is_folder else path):
+            if path in self._folders:
+                self._problems.append(f"{path}: two folders whose names differ in their Unicode form only")
                 continue
-            problem = self._problem(entry, name, path)
-            if is_folder and path in self._folders:
-                problem = f"{path}: two folders whose names differ in their Unicode form only"
-            if problem:
-                self._problems.append(problem)
-            elif is_folder:
-                self._folders.add(path)
-                self.folder(disk / entry.name, f"{path}/")
-            else:
-                self._files.append(_found(path, disk / entry.name, entry.stat()))
+            self._folders.add(path)
+            self.folder(disk / spelling, f"{path}/")
 
-    @staticmethod
-    def _problem(entry: os.DirEntry[str], name: str, path: str) -> str | None:
+    def _take(self, spelling: str, prefix: str, objection: str | None, *, is_folder: bool = False) -> str | None:
+        """The name under which a file or folder goes in; None where it is left out, or noted as a problem."""
+        name = spelling if spelling.isascii() else unicodedata.normalize("NFC", spelling)
+        if name in NEVER_TAKEN or name.startswith(TEMPORARY_PREFIX):
+            return None
+        path = f"{prefix}{name}"
+        if self._ignored and self._ignored.match_file(f"{path}/" if is_folder else path):
+            return None
         try:
             check_component(name)
             check_path(path)
         except (HostileNameError, LimitError) as error:
-            return f"{path!a}: {error.message}"
-        try:
-            mode = entry.stat().st_mode
-        except FileNotFoundError:
-            return f"{path}: a link to nothing" if entry.is_symlink() else f"{path}: vanished while the folder was read"
-        except OSError as error:
-            return f"{path}: {error.strerror}"
-        if entry.is_symlink() and stat.S_ISDIR(mode):
-            return f"{path}: a link to a folder (links to files are followed)"
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            return f"{path}: neither a file nor a folder"
-        return None
+            self._problems.append(f"{path!a}: {error.message}")
+            return None
+        if objection:
+            self._problems.append(f"{path}: {objection}")
+            return None
+        return name
 
 
 def read_ignore_file(root: Path) -> Matcher | None:
@@ -179,13 +261,37 @@ def read_ignore_file(root: Path) -> Matcher | None:
     return matcher
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            yield from entries
-    except PermissionError as error:
-        raise AccessError(f"cannot read the folder {folder}: {error.strerror}", path=str(folder)) from error
+def _row(name: str, status: os.stat_result) -> Row:
+    return name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode
 
 
-def _found(path: str, disk: Path, status: os.stat_result) -> FoundFile:
-    return FoundFile(path, disk, FileStat.of(status), bool(status.st_mode & stat.S_IXUSR))
+def _listing(prefix: str, disk: Path, rows: Sequence[Row], spellings: Mapping[str, str]) -> Listing:
+    if not rows:
+        return Listing(prefix, disk)
+    names, sizes, mtimes, ctimes, inodes, modes = zip(*rows, strict=True)
+    return Listing(prefix, disk, names, sizes, mtimes, ctimes, inodes, modes, spellings)
+
+
+def _is_plain(listing: Listing) -> bool:
+    """Whether nothing of a folder needs a closer look: regular files with plain names, and their paths within the limits."""
+    longest = len(listing.prefix) + max(map(len, listing.names), default=0)
+    return (
+        all(map(stat.S_ISREG, set(listing.modes)))
+        and longest <= MAX_PATH_BYTES
+        and listing.prefix.isascii()
+        and listing.prefix.count("/") < MAX_PATH_DEPTH
+        and are_plain(listing.names)
+    )
+
+
+def _objection(mode: int) -> str | None:
+    """Why what is no folder itself cannot be stored, by its mode or that of what it links to."""
+    if stat.S_ISDIR(mode):
+        return "a link to a folder (links to files are followed)"
+    return None if stat.S_ISREG(mode) else "neither a file nor a folder"
+
+
+def _why_lost(entry: os.DirEntry[str], error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "a link to nothing" if entry.is_symlink() else "vanished while the folder was read"
+    return error.strerror or str(error)

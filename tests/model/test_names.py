@@ -1,6 +1,7 @@
 """The grammar of names: what no file system holds safely is refused, what people use is accepted."""
 
 import contextlib
+import re
 import unicodedata
 
 import pytest
@@ -12,6 +13,7 @@ from cas_registry.model.names import (
     MAX_NAME_BYTES,
     MAX_PATH_BYTES,
     MAX_PATH_DEPTH,
+    are_plain,
     check_component,
     check_model,
     check_path,
@@ -216,6 +218,15 @@ def test_an_accepted_name_is_what_every_file_system_gives_back(name: str) -> Non
     assert name not in {".", ".."}
     assert fold(name) not in {".git", ".reg"}
     check_component(unicodedata.normalize("NFC", unicodedata.normalize("NFD", name)))  # as macOS and back
+
+
+@given(names=st.lists(make.any_names() | st.sampled_from(["a", "CON", "con.x", "lpt1", "\u017f", "a" * 256]), max_size=4))
+def test_names_that_are_plain_together_are_accepted_one_by_one(names: list[str]) -> None:
+    if are_plain(names):
+        assert all(map(is_component, names))
+        assert all(map(str.isascii, names))
+    else:
+        assert not all(re.fullmatch(r"[a-bd-k]{1,255}", name) for name in names)
 
 
 @given(name=make.any_names())

@@ -42,6 +42,31 @@ def test_no_file_is_opened(tmp_path: Path) -> None:
     assert opened.paths == []
 
 
+def test_a_folder_of_plain_names_is_taken_at_once_and_as_it_would_be_name_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path, {"a": File(b"1"), "d/x.bin": File(b"22", executable=True), "d/e/y": File(b""), "empty": None})
+    (tmp_path / "d/link").symlink_to("x.bin")
+    at_once = scan([tmp_path])
+    looked_at: list[object] = []
+    monkeypatch.setattr("cas_registry.worktree.scan._is_plain", looked_at.append)
+    assert scan([tmp_path]) == at_once
+    assert len(looked_at) == 4
+    assert [file.path for file in at_once.files] == ["a", "d/e/y", "d/link", "d/x.bin"]
+
+
+@pytest.mark.parametrize("name", ["aux", "x ", ".git", "a\u202eb", "e\u0301", ".reg-tmp-0", "\u00e9"])
+def test_one_odd_name_among_plain_ones_is_looked_at(tmp_path: Path, name: str) -> None:
+    write_folder(tmp_path, {f"d/{number}": File(b"") for number in range(20)})
+    (tmp_path / "d" / name).write_text("x")
+    try:
+        found = set(_paths(tmp_path)) - {f"d/{number}" for number in range(20)}
+    except HostileNameError:
+        found = {"refused"}
+    taken = {"e\u0301": {"d/\u00e9"}, "\u00e9": {"d/\u00e9"}, ".git": set(), ".reg-tmp-0": set()}
+    assert found == taken.get(name, {"refused"})
+
+
 # Links
 
 

@@ -1,5 +1,11 @@
-"""The face: `Registry` and `Model` hold the parts together and delegate; they decide nothing."""
+"""The face: `Registry` and `Model` hold the parts together and delegate; they decide nothing.
 
+A verb is imported when it is called: what a short one waits for longest is the code of the others.
+"""
+
+from __future__ import annotations
+
+import importlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,22 +25,6 @@ from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
 from cas_registry.model.revision import Revision, parse_revision
 from cas_registry.model.tree import Mode
-from cas_registry.operations.checkout import CheckoutReport, checkout_version
-from cas_registry.operations.commit import CommitReport, CommitRequest, commit_files
-from cas_registry.operations.diff import VersionDiff, diff_versions
-from cas_registry.operations.doctor import DoctorReport, examine
-from cas_registry.operations.fsck import FsckReport, check_registry
-from cas_registry.operations.history import LogRecord, walk_history
-from cas_registry.operations.init import create_registry
-from cas_registry.operations.progress import NoProgress, Progress
-from cas_registry.operations.reading import find_file, open_file, read_file
-from cas_registry.operations.refs import MoveReport, MoveRequest, delete_ref, set_ref
-from cas_registry.operations.stats import ModelStats, RegistryStats, model_stats, registry_stats
-from cas_registry.operations.status import StatusReport, compare_folder
-from cas_registry.operations.storing import Delta
-from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
-from cas_registry.operations.tensors import TensorInfo, list_tensors, read_tensor
-from cas_registry.operations.version_files import list_files, select
 from cas_registry.store.refs import Move, Version
 from cas_registry.store.stores import Stores, open_stores
 from cas_registry.worktree.binding import (
@@ -53,6 +43,18 @@ from cas_registry.worktree.target import TargetFolder
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from cas_registry.operations.checkout import CheckoutReport
+    from cas_registry.operations.commit import CommitReport
+    from cas_registry.operations.diff import VersionDiff
+    from cas_registry.operations.doctor import DoctorReport
+    from cas_registry.operations.fsck import FsckReport
+    from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.refs import MoveReport, MoveRequest
+    from cas_registry.operations.stats import ModelStats, RegistryStats
+    from cas_registry.operations.status import StatusReport
+    from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
+    from cas_registry.operations.tensors import TensorInfo
 
 __all__ = [
     "BoundFolder",
@@ -92,6 +94,23 @@ __all__ = [
 ]
 
 AnyPath = str | PathLike[str]
+_REPORTS = {
+    "CheckoutReport": "checkout",
+    "CommitReport": "commit",
+    "DoctorReport": "doctor",
+    "FsckReport": "fsck",
+    "LayerDelta": "tensor_diff",
+    "LogRecord": "history",
+    "ModelStats": "stats",
+    "MoveReport": "refs",
+    "RegistryStats": "stats",
+    "StatusReport": "status",
+    "TensorChange": "tensor_diff",
+    "TensorDelta": "tensor_diff",
+    "TensorDiff": "tensor_diff",
+    "TensorInfo": "tensors",
+    "VersionDiff": "diff",
+}  # what is exported here -> the operation that it comes from
 
 
 class World(Protocol):
@@ -177,7 +196,7 @@ class Registry:
         """Whether several writers may work at once; False for a registry made with `single_writer`."""
         return not self._stores.format.single_writer
 
-    def model(self, name: str) -> "Model":
+    def model(self, name: str) -> Model:
         """The model of that name, which its first commit creates. HostileNameError for a name outside the grammar."""
         return Model(self._stores, self._world, check_model(name))
 
@@ -187,6 +206,8 @@ class Registry:
 
     def models(self) -> list[ModelStats]:
         """Every model with its figures, sorted by name."""
+        from cas_registry.operations.stats import model_stats
+
         rows = self._stores.catalogue.models()
         return [model_stats(self._stores, name) for name, row in sorted(rows.items()) if not row.retired]
 
@@ -197,10 +218,14 @@ class Registry:
 
     def stats(self) -> RegistryStats:
         """Raw and stored bytes by model and by area of the bucket. Lists the bucket."""
+        from cas_registry.operations.stats import registry_stats
+
         return registry_stats(self._stores)
 
     def fsck(self, *, read_data: bool = False, progress: Progress | None = None) -> FsckReport:
         """Check that everything a log names is there and whole; with `read_data` every byte of every pack."""
+        from cas_registry.operations.fsck import check_registry
+
         return check_registry(self._stores.backend, read_data=read_data, progress=progress or NoProgress())
 
 
@@ -247,6 +272,8 @@ class Model:
         branch's head makes no commit (`report.created` is False) unless `allow_empty`.
         Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError, OutcomeUnknownError.
         """
+        from cas_registry.operations.commit import CommitRequest, check_delta, commit_files
+
         items = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
         folders = [Path(fspath(item)) for item in items]
         request = CommitRequest(
@@ -262,7 +289,7 @@ class Model:
             inputs=tuple(inputs),
             tags=tuple(tags),
             base=self.resolve(base) if base else None,
-            delta=_delta(delta),
+            delta=check_delta(delta),
             allow_empty=allow_empty,
             expect=self.resolve(expect).commit if expect else None,
         )
@@ -294,6 +321,8 @@ class Model:
         (nothing is changed) unless `force`. With `remember`, `folder/.reg/state.json` notes what the folder holds, so that
         the next checkout can tell edits from versions.
         """
+        from cas_registry.operations.checkout import checkout_version
+
         target = Path(fspath(folder))
         version = self.resolve(revision)
         patterns = tuple(paths)
@@ -340,6 +369,8 @@ class Model:
 
     def status(self, folder: AnyPath, revision: str, *, progress: Progress | None = None) -> StatusReport:
         """How a folder differs from a version: what a commit of it would add, change and remove."""
+        from cas_registry.operations.status import compare_folder
+
         version = self.resolve(revision)
         path = Path(fspath(folder))
         return compare_folder(
@@ -357,6 +388,8 @@ class Model:
         Reads trees and maps only, and small tensors that share a chunk with others; with `values` also the tensors that changed,
         to measure how far they moved.
         """
+        from cas_registry.operations.diff import diff_versions
+
         ends = self.resolve(old), self.resolve(new)
         return diff_versions(self._stores, *ends, values=values, progress=progress or NoProgress())
 
@@ -366,6 +399,8 @@ class Model:
 
     def walk(self, revision: str = "main", *more: str) -> Iterator[LogRecord]:
         """One or several versions and their ancestors, each once, newest first, read as they are asked for."""
+        from cas_registry.operations.history import walk_history
+
         return walk_history(self._stores, *(self.resolve(wanted) for wanted in (revision, *more)))
 
     def show(self, revision: str) -> VersionInfo:
@@ -389,6 +424,8 @@ class Model:
 
     def files(self, revision: str, paths: Iterable[str] = ()) -> list[FileInfo]:
         """The files of a version (or those that `paths` select), sorted by path. Reads trees only."""
+        from cas_registry.operations.version_files import list_files, select
+
         files, _ = list_files(self._stores.objects, self.resolve(revision).tree)
         return [
             FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode) for file in select(files, tuple(paths))
@@ -396,6 +433,8 @@ class Model:
 
     def ls(self, revision: str) -> list[FileInfo]:
         """The entries right in one folder of a version: `prod` or `prod:folder`; a file lists as itself."""
+        from cas_registry.operations.reading import find_file
+
         parsed = parse_revision(revision)
         version = self._resolve(parsed)
         tree_id, prefix = version.tree, ""
@@ -415,11 +454,15 @@ class Model:
 
         Goes on reading the version that it was opened at, whatever moves meanwhile. Give `path`, or `REV:PATH`.
         """
+        from cas_registry.operations.reading import open_file
+
         version, where = self._file(revision, path)
         return open_file(self._stores, version, where)
 
     def read_bytes(self, revision: str, path: str | None = None) -> bytes:
         """The whole of a file, verified."""
+        from cas_registry.operations.reading import read_file
+
         version, where = self._file(revision, path)
         return read_file(self._stores, version, where)
 
@@ -428,34 +471,46 @@ class Model:
 
         Those that an ONNX model keeps in a file beside it are that file's.
         """
+        from cas_registry.operations.tensors import list_tensors
+
         parsed = parse_revision(revision)
         return list_tensors(self._stores, self._resolve(parsed), path or parsed.path)
 
-    def tensor(self, revision: str, name: str, path: str | None = None) -> "npt.NDArray[np.generic]":
+    def tensor(self, revision: str, name: str, path: str | None = None) -> npt.NDArray[np.generic]:
         """One tensor as a numpy array (bfloat16 and fp8 by ml_dtypes), from its own chunks alone, each verified.
 
         Raises NotFoundError; InvalidInputError where several files have it and `path` (or `REV:PATH`) does not say which.
         """
+        from cas_registry.operations.tensors import read_tensor
+
         parsed = parse_revision(revision)
         return read_tensor(self._stores, self._resolve(parsed), name, path or parsed.path)
 
     def tag(self, name: str, revision: str, *, reason: str = "", expect: str | None = None) -> MoveReport:
         """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves."""
+        from cas_registry.operations.refs import set_ref
+
         return set_ref(self._stores, self._move(RefKind.TAG, name, reason, expect), self.resolve(revision))
 
     def delete_tag(self, name: str, *, reason: str = "") -> MoveReport:
         """Delete a tag; its history stays."""
+        from cas_registry.operations.refs import delete_ref
+
         return delete_ref(self._stores, self._move(RefKind.TAG, name, reason, None))
 
     def branch(
         self, name: str, revision: str, *, force: bool = False, reason: str = "", expect: str | None = None
     ) -> MoveReport:
         """Create a branch at a version; with `force` an existing one is moved there."""
+        from cas_registry.operations.refs import set_ref
+
         request = self._move(RefKind.BRANCH, name, reason, expect)
         return set_ref(self._stores, request, self.resolve(revision), may_move=force)
 
     def delete_branch(self, name: str, *, reason: str = "") -> MoveReport:
         """Delete a branch; its history stays."""
+        from cas_registry.operations.refs import delete_ref
+
         return delete_ref(self._stores, self._move(RefKind.BRANCH, name, reason, None))
 
     def branches(self) -> list[RefInfo]:
@@ -494,6 +549,8 @@ class Model:
         ]
 
     def _move(self, kind: RefKind, name: str, reason: str, expect: str | None) -> MoveRequest:
+        from cas_registry.operations.refs import MoveRequest
+
         return MoveRequest(
             model=self._name,
             kind=kind,
@@ -509,15 +566,14 @@ class Model:
         if cache is None or folder is None:
             return StatCache(None)
         return StatCache(
-            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.json"
+            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.cache"
         )
 
 
-def _delta(name: str) -> Delta:
-    try:
-        return Delta(name)
-    except ValueError as error:
-        raise InvalidInputError(f"delta is {name!r}; choose one of {', '.join(Delta)}") from error
+def __getattr__(name: str) -> Any:
+    if name in _REPORTS:
+        return getattr(importlib.import_module(f"cas_registry.operations.{_REPORTS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def open_registry(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> Registry:
@@ -534,6 +590,8 @@ def init_registry(
     chunk_bytes: int = DEFAULT_CHUNK_BYTES,
 ) -> Registry:
     """Make a registry at `url`. AlreadyExistsError if there is one, BackendError if the store is not fit for shared writing."""
+    from cas_registry.operations.init import create_registry
+
     stores = create_registry(
         open_backend(fspath(url), storage_options),
         time_ms=world.clock_ns() // 1_000_000,
@@ -548,11 +606,15 @@ def check(
     url: AnyPath, *, storage_options: Mapping[str, Any] | None = None, read_data: bool = False, progress: Progress | None = None
 ) -> FsckReport:
     """`Registry.fsck` of the registry at `url`, also where it is too damaged to be opened. NotFoundError if there is none."""
+    from cas_registry.operations.fsck import check_registry
+
     return check_registry(open_backend(fspath(url), storage_options), read_data=read_data, progress=progress or NoProgress())
 
 
 def diagnose(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> DoctorReport:
     """Check a registry's URL end to end: reachability, rights, create-if-absent, clock, cache, versions. Raises nothing of its own."""
+    from cas_registry.operations.doctor import examine
+
     return examine(fspath(url), storage_options or {}, cache_folder=world.cache_folder, clock_ns=world.clock_ns)
 
 
@@ -590,6 +652,8 @@ def remember_version(
     folder, content = Path(fspath(keeper)).absolute(), Path(fspath(held)).absolute()
     where = content.relative_to(folder) if content.is_relative_to(folder) else content
     state = FolderState(registry.id, model, where.as_posix(), commit.hex, tree, branch=branch)
+    if read_state(folder) == state:
+        return
     with TargetFolder(folder) as opened:
         write_state(opened, state)
 

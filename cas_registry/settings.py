@@ -1,8 +1,6 @@
 """The only place that reads the world: environment, home folder, user name and clock. Everything below is handed these."""
 
-import getpass
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +20,9 @@ def default_author() -> str:
     """`REG_AUTHOR`, or user@host."""
     if override := os.environ.get("REG_AUTHOR"):
         return override
+    import getpass  # noqa: PLC0415 - the two take 5 ms
+    import socket  # noqa: PLC0415
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

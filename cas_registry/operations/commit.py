@@ -3,30 +3,32 @@
 Everything before the entry is invisible; whatever stops a commit leaves at most packs and objects that nothing names.
 """
 
-import os
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cas_registry.errors import ConflictError, InvalidInputError, RegistryError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, VersionRow
-from cas_registry.model.ids import CommitId, FileId, MapName, TreeId
-from cas_registry.model.maps import Reference
+from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.model.names import check_ref
-from cas_registry.operations.known import Known
-from cas_registry.operations.placing import Placed, is_read_once, place_files, store_unread, write_hints, write_maps
 from cas_registry.operations.progress import Progress
-from cas_registry.operations.snapshot import BuiltTrees, build_trees, check_unchanged, identify
-from cas_registry.operations.storing import Delta, Intake, Rows
-from cas_registry.operations.transfer import PackWriter, worker_pool
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import ModelRefs, Version
 from cas_registry.store.stores import Stores
 from cas_registry.worktree.scan import Snapshot, scan
 from cas_registry.worktree.stat_cache import StatCache
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from cas_registry.operations.writing import Written
+
+DELTAS = ("auto", "never", "always")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class CommitRequest:
 
     `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
     whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
+    `delta` is one of `DELTAS`.
     """
 
     model: str
@@ -49,7 +52,7 @@ class CommitRequest:
     inputs: Sequence[str] = ()
     tags: Sequence[str] = ()
     base: Version | None = None
-    delta: Delta = Delta.AUTO
+    delta: str = "auto"
     allow_empty: bool = False
     expect: CommitId | None = None
 
@@ -82,16 +85,11 @@ class CommitReport:
         return self.raw_bytes - self.new_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A version whose objects are all durable: what is left is to make it known."""
-
-    built: BuiltTrees
-    root: MapName
-    stats: CommitStats
-    hints: Mapping[FileId, Reference]
-    packs: int
-    files_read: int
+def check_delta(name: str) -> str:
+    """One of `DELTAS`. Raises InvalidInputError."""
+    if name not in DELTAS:
+        raise InvalidInputError(f"delta is {name!r}; choose one of {', '.join(DELTAS)}")
+    return name
 
 
 def commit_files(
@@ -115,58 +113,26 @@ def commit_files(
     head = refs.head()
     _check_names(request, head[1] if head else RefTable())
     parent = _branch_version(refs, head, request.branch)
-    _check_expected(request, parent.commit if parent else None)
-    if parent is None and not snapshot.files and not request.allow_empty:
+    if _is_nothing_new(request, parent, stat_cache.tree(snapshot)):
+        assert parent is not None  # noqa: S101 - nothing is new only against something
+        _check_expected(request, parent.commit)
+        return _report_nothing_new(request, parent, snapshot, 0)
+    if parent is None and not snapshot.count and not request.allow_empty:
         raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
-    with worker_pool(executor) as pool:
-        ids, files_read = identify(snapshot, stat_cache, pool, clock_ns=clock_ns, progress=progress, leave=is_read_once)
-        stat_cache.save()
-        unread = [file for file in snapshot.files if file.path not in ids]
-        if not unread and _is_nothing_new(request, parent, built := build_trees(snapshot, ids)):
-            assert parent is not None  # noqa: S101 - nothing is new only against something
-            return _report_nothing_new(request, parent, snapshot, files_read)
-        known = Known(stores, parent or _newest_version(refs, head), request.base)
-        rows = Rows()
-        with PackWriter(stores.objects, pool, pack_bytes=stores.format.pack_bytes, known=known.has_chunk) as writer:
-            intake = Intake(stores, snapshot, known, writer, pool, rows, delta=request.delta)
-            if unread:
-                read_at_ns = clock_ns()
-                found = store_unread(unread, ids, known, intake, progress)
-                for file in unread:
-                    stat_cache.put(file.disk, file.stat, found[file.path], read_at_ns=read_at_ns)
-                stat_cache.save()
-                ids |= found
-                built = build_trees(snapshot, ids)
-                if _is_nothing_new(request, parent, built):
-                    assert parent is not None  # noqa: S101 - nothing is new only against something
-                    return _report_nothing_new(request, parent, snapshot, files_read + len(unread))
-            placed = place_files(snapshot, ids, built, known, intake, rows, pool, progress=progress)
-            writer.finish()
-        written = _write(stores, request, snapshot, built, known, placed, writer, files_read + len(unread))
+    _check_expected(request, parent.commit if parent else None)
+    from cas_registry.operations.writing import VersionWriter  # noqa: PLC0415 - 0.1 s that no unchanged folder waits for
+
+    nearest = parent or _newest_version(refs, head)
+    writer = VersionWriter(stores, snapshot, request.paths, nearest, request.base, delta=request.delta)
+    written = writer.write(stat_cache, clock_ns, progress, executor, lambda tree: _is_nothing_new(request, parent, tree))
+    if written is None:
+        assert parent is not None  # noqa: S101 - nothing is new only against something
+        return _report_nothing_new(request, parent, snapshot, writer.files_read)
     return _publish(stores, refs, head, request, written)
 
 
-def _write(
-    stores: Stores, request: CommitRequest, snapshot: Snapshot, built: BuiltTrees, known: Known, placed: Placed, writer: PackWriter,
-    files_read: int,
-) -> _Written:  # fmt: skip
-    """Write maps and trees, in that order, and make sure that the folder held still."""
-    root, hints = write_maps(stores, placed, built, writer.packs, lambda: os.urandom(16))
-    for identity, tree in built.trees.items():
-        if identity.digest not in known.trees:
-            stores.objects.write_tree(tree)
-    check_unchanged(snapshot, request.paths)
-    stats = CommitStats(
-        files=len(snapshot.files),
-        raw_bytes=snapshot.size_bytes,
-        new_bytes=writer.new_bytes,
-        stored_bytes=sum(pack.size_bytes for pack in writer.packs),
-    )
-    return _Written(built, root, stats, hints, len(writer.packs), files_read)
-
-
 def _publish(
-    stores: Stores, refs: ModelRefs, head: tuple[Recorded, RefTable] | None, request: CommitRequest, written: _Written
+    stores: Stores, refs: ModelRefs, head: tuple[Recorded, RefTable] | None, request: CommitRequest, written: Written
 ) -> CommitReport:
     """Append the log entry; when another writer was faster, follow it and try again."""
     if head is None:
@@ -176,12 +142,14 @@ def _publish(
         _check_names(request, table)
         parent = _branch_version(refs, head, request.branch)
         _check_expected(request, parent.commit if parent else None)
-        if _is_nothing_new(request, parent, written.built):
+        if _is_nothing_new(request, parent, written.tree):
             assert parent is not None  # noqa: S101 - nothing is new only against something
-            return _report(request, written, parent.commit, parent.number, parent=None, created=False)
+            return _report(
+                request, written.tree, written.stats, written.packs, written.files_read, parent.commit, parent.number
+            )
         number = recorded.n + 1 if recorded else 1
         commit = Commit(
-            tree=written.built.root,
+            tree=written.tree,
             parents=(parent.commit,) if parent else (),
             author=request.author,
             time_ms=request.time_ms,
@@ -195,7 +163,7 @@ def _publish(
         )
         identity = stores.objects.write_commit(commit)
         versions = recorded.entry.versions + 1 if recorded else 1
-        ref = Ref(VersionRow(identity, number, versions, written.built.root, written.root), number)
+        ref = Ref(VersionRow(identity, number, versions, written.tree, written.root), number)
         table = table.with_ref(RefKind.BRANCH, request.branch, ref)
         for tag in request.tags:
             table = table.with_ref(RefKind.TAG, tag, ref)
@@ -203,14 +171,15 @@ def _publish(
         entry = refs.next_entry(
             recorded, table, registry=stores.format.registry, time_ms=request.time_ms, who=request.author, why=why
         )
-        entry = replace(
-            entry, commit=identity, tree=written.built.root, map=written.root, versions=versions, stats=written.stats
-        )
+        entry = replace(entry, commit=identity, tree=written.tree, map=written.root, versions=versions, stats=written.stats)
         stores.objects.flush()
         if refs.log.append(entry):
             refs.log.write_hint(number)
             _write_hints(stores, written)
-            return _report(request, written, identity, versions, parent=parent.commit if parent else None, created=True)
+            return _report(
+                request, written.tree, written.stats, written.packs, written.files_read, identity, versions,
+                parent=parent.commit if parent else None, created=True,
+            )  # fmt: skip
         head = refs.head()
 
 
@@ -250,19 +219,19 @@ def _check_expected(request: CommitRequest, actual: CommitId | None) -> None:
         )
 
 
-def _is_nothing_new(request: CommitRequest, parent: Version | None, built: BuiltTrees) -> bool:
-    return parent is not None and parent.tree == built.root and not request.allow_empty
+def _is_nothing_new(request: CommitRequest, parent: Version | None, tree: TreeId | None) -> bool:
+    return parent is not None and parent.tree == tree and not request.allow_empty
 
 
 def _report_nothing_new(request: CommitRequest, parent: Version, snapshot: Snapshot, files_read: int) -> CommitReport:
-    stats = CommitStats(len(snapshot.files), snapshot.size_bytes, 0, 0)
-    unwritten = _Written(BuiltTrees(parent.tree, {}, {}), parent.map, stats, {}, 0, files_read)
-    return _report(request, unwritten, parent.commit, parent.number, parent=None, created=False)
+    stats = CommitStats(snapshot.count, snapshot.size_bytes, 0, 0)
+    return _report(request, parent.tree, stats, 0, files_read, parent.commit, parent.number)
 
 
 def _report(
-    request: CommitRequest, written: _Written, commit: CommitId, number: int, *, parent: CommitId | None, created: bool
-) -> CommitReport:
+    request: CommitRequest, tree: TreeId, stats: CommitStats, packs: int, files_read: int, commit: CommitId, number: int,
+    *, parent: CommitId | None = None, created: bool = False,
+) -> CommitReport:  # fmt: skip
     return CommitReport(
         model=request.model,
         branch=request.branch,
@@ -270,18 +239,20 @@ def _report(
         number=number,
         created=created,
         parent=parent,
-        tree=written.built.root,
-        files=written.stats.files,
-        raw_bytes=written.stats.raw_bytes,
-        new_bytes=written.stats.new_bytes,
-        stored_bytes=written.stats.stored_bytes,
-        packs=written.packs,
-        files_read=written.files_read,
+        tree=tree,
+        files=stats.files,
+        raw_bytes=stats.raw_bytes,
+        new_bytes=stats.new_bytes,
+        stored_bytes=stats.stored_bytes,
+        packs=packs,
+        files_read=files_read,
         tags=tuple(request.tags) if created else (),
     )
 
 
-def _write_hints(stores: Stores, written: _Written) -> None:
+def _write_hints(stores: Stores, written: Written) -> None:
+    from cas_registry.operations.placing import write_hints  # noqa: PLC0415 - as above
+
     try:
         write_hints(stores, written.hints)
     except RegistryError:

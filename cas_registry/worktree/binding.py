@@ -5,7 +5,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +49,8 @@ def find_bound_folder(start: Path) -> Path | None:
 
 def read_binding(folder: Path) -> Binding:
     """The binding of a folder. InvalidInputError says what in the file is wrong."""
+    import tomllib  # noqa: PLC0415 - 3 ms, where there is a binding
+
     path = folder / FOLDER / CONFIG
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))

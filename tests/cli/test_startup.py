@@ -51,6 +51,15 @@ def test_a_local_log_imports_no_file_system_library(story: Shell):
     assert modules.isdisjoint({"s3fs", "fsspec", "numpy", "asyncio", "botocore", "rich", "pyfastcdc", "platformdirs"})
 
 
+def test_a_commit_of_nothing_new_imports_no_more_than_it_needs(story: Shell):
+    time.sleep(0.1)  # what was written in the moment of its commit is read once more
+    assert story.reg("commit", "out", "--json").json["created"] is False
+    modules = modules_of("commit", "out")
+    assert modules.isdisjoint(set(HEAVY) - {"blake3"})
+    operations = {name.rpartition(".")[2] for name in modules if name.startswith("cas_registry.operations.")}
+    assert operations == {"commit", "progress"}
+
+
 def test_the_help_is_quick():
     program("--help")
     times = []

@@ -17,7 +17,10 @@ from cas_registry.errors import (
     RegistryError,
 )
 from cas_registry.model.entry import RefKind
+from cas_registry.operations.commit import DELTAS
+from cas_registry.operations.placing import Delta
 from cas_registry.registry import Model, Registry
+from cas_registry.worktree.stat_cache import StatCache
 from tests.support.folders import KIB, MIB, File, make_bytes, read_folder, write_folder
 from tests.support.simulated import Clock, OpenedFiles, RoundTripBackend, make_registry, make_world, objects_of
 
@@ -97,6 +100,30 @@ def test_the_same_folder_is_nothing_new_after_a_tag_moved(bench: Bench) -> None:
     assert not bench.model.commit(bench.work).created
     assert set(bench.backend.requests) == {"get"}
     assert bench.backend.requests.total() <= MAX_REQUESTS_NOTHING_NEW, bench.backend.by_area()
+
+
+def test_an_unchanged_folder_costs_no_thought_of_any_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is looked up and no cache written; a branch that stands elsewhere is told from it all the same."""
+    bench.model.commit(bench.work)
+    (bench.work / "config.json").write_bytes(b"{}")
+    bench.model.commit(bench.work, branch="other")
+    old = bench.work.stat()
+    monkeypatch.setattr(StatCache, "look_up", lambda *_: pytest.fail("a file was looked up"))
+    monkeypatch.setattr(StatCache, "save", lambda *_: pytest.fail("the cache was written"))
+    report = bench.model.commit(bench.work, branch="other")
+    assert (report.created, report.files, report.files_read) == (False, len(_model_folder()), 0)
+    assert bench.work.stat() == old
+    monkeypatch.undo()
+    assert bench.model.commit(bench.work).created
+    assert bench.model.commit(bench.work, allow_empty=True).created
+    with pytest.raises(ConflictError):
+        bench.model.commit(bench.work, expect="main~1")
+
+
+def test_the_words_for_deltas_are_those_of_placing(bench: Bench) -> None:
+    assert tuple(Delta) == DELTAS
+    with pytest.raises(InvalidInputError, match="choose one of auto, never, always"):
+        bench.model.commit(bench.work, delta="sometimes")
 
 
 def test_the_same_folder_without_a_stat_cache_is_read_but_nothing_is_written(bench: Bench) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.doctor import DoctorReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.ladder import CodecShare, Ladder
     from cas_registry.operations.refs import MoveReport, MoveRequest
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
@@ -59,11 +60,13 @@ if TYPE_CHECKING:
 __all__ = [
     "BoundFolder",
     "CheckoutReport",
+    "CodecShare",
     "CommitReport",
     "DoctorReport",
     "FileInfo",
     "FolderState",
     "FsckReport",
+    "Ladder",
     "LayerDelta",
     "LogRecord",
     "Model",
@@ -96,9 +99,11 @@ __all__ = [
 AnyPath = str | PathLike[str]
 _REPORTS = {
     "CheckoutReport": "checkout",
+    "CodecShare": "ladder",
     "CommitReport": "commit",
     "DoctorReport": "doctor",
     "FsckReport": "fsck",
+    "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
     "LogRecord": "history",
     "ModelStats": "stats",
@@ -216,11 +221,14 @@ class Registry:
         state = read_state(Path(fspath(folder)))
         return state if state and state.registry == self.id else None
 
-    def stats(self) -> RegistryStats:
-        """Raw and stored bytes by model and by area of the bucket. Lists the bucket."""
+    def stats(self, *, progress: Progress | None = None) -> RegistryStats:
+        """Raw and stored bytes by model and by area of the bucket, and what deduplication, codecs and deltas save.
+
+        Reads all trees and maps and lists the bucket; memory grows with the distinct files and chunks of all versions.
+        """
         from cas_registry.operations.stats import registry_stats
 
-        return registry_stats(self._stores)
+        return registry_stats(self._stores, progress=progress or NoProgress())
 
     def fsck(self, *, read_data: bool = False, progress: Progress | None = None) -> FsckReport:
         """Check that everything a log names is there and whole; with `read_data` every byte of every pack."""

@@ -23,6 +23,7 @@ from cas_registry.operations.commit import CommitReport
 from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
+from cas_registry.operations.ladder import CodecShare, Ladder
 from cas_registry.operations.refs import MoveReport
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
@@ -43,7 +44,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutReport, CommitReport, FsckReport, LogRecord, ModelStats, Move, MoveReport, RegistryStats, StatusReport, Version, VersionDiff]  # fmt: skip
+REPORTS = [CheckoutReport, CodecShare, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, StatusReport, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

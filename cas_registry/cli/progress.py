@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 WAIT_S = 1.0
-_STAGES = {"hash": "Reading", "store": "Storing", "write": "Writing", "read": "Checking"}
+_STAGES = {
+    "hash": "Reading",
+    "store": "Storing",
+    "write": "Writing",
+    "read": "Checking",
+    "count": "Counting files",
+    "map": "Reading maps",
+}
 
 
 @contextmanager

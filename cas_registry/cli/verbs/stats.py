@@ -24,7 +24,10 @@ def models(session: Session) -> None:
     """
 )
 def stats(session: Session) -> None:
-    """Show raw and stored bytes by model and by area of the bucket. Lists the bucket."""
+    """Show what the registry holds, and what deduplication, codecs and deltas save of it. Reads all trees and maps, lists the bucket."""
     from cas_registry.cli.views.stats import STATS, Stats
 
-    session.out.show(STATS, Stats(session.registry.url, session.registry.stats()))
+    registry = session.registry
+    with session.progress() as progress:
+        found = registry.stats(progress=progress)
+    session.out.show(STATS, Stats(registry.url, found))

@@ -7,6 +7,7 @@ from cas_registry.cli import text
 from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, View
 from cas_registry.cli.views.fields import time_fields
 from cas_registry.operations.stats import ModelStats, RegistryStats
+from cas_registry.registry import CodecShare, Ladder
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,29 @@ def _model_row(model: ModelStats, paper: Paper) -> list[Cell]:
     ]
 
 
+def _ladder_fields(ladder: Ladder) -> dict[str, object]:
+    return {
+        "raw_bytes": ladder.raw_bytes,
+        "files": ladder.files,
+        "file_bytes": ladder.file_bytes,
+        "chunks": ladder.chunks,
+        "chunk_bytes": ladder.chunk_bytes,
+        "coded_bytes": ladder.coded_bytes,
+        "stored_bytes": ladder.stored_bytes,
+        "base_bytes": ladder.base_bytes,
+        "codecs": [
+            {
+                "codec": share.codec.name.lower(),
+                "chunks": share.chunks,
+                "raw_bytes": share.raw_bytes,
+                "stored_bytes": share.stored_bytes,
+                "ratio": round(share.stored_bytes / share.raw_bytes, 6),
+            }
+            for share in ladder.codecs
+        ],
+    }
+
+
 def _stats_document(found: Stats) -> Document:
     stats = found.stats
     return {
@@ -69,7 +93,15 @@ def _stats_document(found: Stats) -> Document:
         "raw_bytes": stats.raw_bytes,
         "stored_bytes": stats.stored_bytes,
         "ratio": round(stats.ratio, 6),
-        "models": [_model_fields(model) for model in stats.models],
+        "ladder": _ladder_fields(stats.ladder),
+        "placed_bytes": stats.placed_bytes,
+        "framing_bytes": stats.framing_bytes,
+        "unreferenced_bytes": stats.unreferenced_bytes,
+        "metadata_bytes": stats.metadata_bytes,
+        "models": [
+            {**_model_fields(model), "ladder": _ladder_fields(ladder)}
+            for model, ladder in zip(stats.models, stats.ladders, strict=True)
+        ],
         "areas": [{"area": area, "objects": stats.objects[area], "bytes": stats.bytes[area]} for area in sorted(stats.objects)],
     }
 
@@ -77,14 +109,18 @@ def _stats_document(found: Stats) -> Document:
 def _stats_human(found: Stats, _: Paper) -> Iterator[Line | Table]:
     stats = found.stats
     yield [Styled(found.registry, "bold")]
-    versions = sum(model.versions for model in stats.models)
-    yield [f"{text.count(len(stats.models), 'model')}, {text.count(versions, 'version')}"]
+    yield [f"{text.count(len(stats.models), 'model')}, {text.count(stats.ladder.versions, 'version')}"]
     share = text.ratio(stats.stored_bytes, stats.raw_bytes)
     yield [f"{text.size(stats.raw_bytes)} raw, {text.size(stats.stored_bytes)} stored: {share}"]
-    if stats.models:
+    if stats.ladder.versions:
         yield [""]
-        headers = ["versions", "raw", "new", "stored", "ratio", "model"]
-        yield Table(headers, [_share(model) for model in stats.models], frozenset(headers[:5]))
+        yield _rungs(stats)
+        yield [""]
+        yield _ladders(stats)
+    if stats.ladder.codecs:
+        yield [""]
+        headers = ["chunks", "raw", "stored", "ratio", "codec"]
+        yield Table(headers, [_codec_row(codec) for codec in stats.ladder.codecs], frozenset(headers[:4]))
     if stats.objects:
         yield [""]
         headers = ["objects", "bytes", "area"]
@@ -92,9 +128,50 @@ def _stats_human(found: Stats, _: Paper) -> Iterator[Line | Table]:
         yield Table(headers, rows, frozenset(headers[:2]))
 
 
-def _share(model: ModelStats) -> list[Cell]:
-    sizes = [text.size(found) for found in (model.raw_bytes, model.new_bytes, model.stored_bytes)]
-    return [f"{model.versions:,}", *sizes, text.ratio(model.stored_bytes, model.raw_bytes), Styled(model.model, "bold")]
+def _rungs(stats: RegistryStats) -> Table:
+    """What is left after each rung, down to all that is in the bucket."""
+    ladder = stats.ladder
+    again_bytes = stats.placed_bytes - ladder.stored_bytes
+    rungs = [
+        ("raw", ladder.raw_bytes, "every file of every version"),
+        ("files", ladder.file_bytes, f"{text.count(ladder.files, 'file')}, each once"),
+        ("chunks", ladder.chunk_bytes, f"{text.count(ladder.chunks, 'chunk')}, each once"),
+        ("codec", ladder.coded_bytes, "chunks by zstd and byte planes"),
+        ("delta", ladder.stored_bytes, "chunks as differences to others"),
+    ]
+    rows: list[list[Cell]] = []
+    above = ladder.raw_bytes
+    for name, left, what in rungs:
+        rows.append([name, text.size(left), text.size(above - left), text.ratio(left, ladder.raw_bytes), what])
+        above = left
+    beside = [
+        ("again", again_bytes, "chunks stored again, or kept for deltas alone"),
+        ("frames", stats.framing_bytes, "headers, footers and what else is in these packs"),
+        ("unused", stats.unreferenced_bytes, "packs that no version needs"),
+        ("metadata", stats.metadata_bytes, "logs, commits, trees, maps, hints"),
+    ]
+    left = ladder.stored_bytes
+    for name, more, what in beside:
+        left += more
+        if more:
+            rows.append([name, text.size(left), f"+{text.size(more)}", text.ratio(left, ladder.raw_bytes), what])
+    return Table(["rung", "left", "saved", "of raw", ""], rows, frozenset({"left", "saved", "of raw"}))
+
+
+def _ladders(stats: RegistryStats) -> Table:
+    headers = ["versions", "raw", "files", "chunks", "codec", "delta", "of raw", "model"]
+    return Table(headers, [_ladder_row(ladder) for ladder in stats.ladders], frozenset(headers[:7]))
+
+
+def _ladder_row(ladder: Ladder) -> list[Cell]:
+    rungs = (ladder.raw_bytes, ladder.file_bytes, ladder.chunk_bytes, ladder.coded_bytes, ladder.stored_bytes)
+    share = text.ratio(ladder.stored_bytes, ladder.raw_bytes)
+    return [f"{ladder.versions:,}", *map(text.size, rungs), share, Styled(ladder.model or "", "bold")]
+
+
+def _codec_row(share: CodecShare) -> list[Cell]:
+    sizes = [text.size(share.raw_bytes), text.size(share.stored_bytes)]
+    return [f"{share.chunks:,}", *sizes, text.ratio(share.stored_bytes, share.raw_bytes), share.codec.name.lower()]
 
 
 MODELS = View(_models_document, _models_human, lambda models: (model.model for model in models.models))

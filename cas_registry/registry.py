@@ -25,6 +25,7 @@ from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
 from cas_registry.model.revision import Revision, parse_revision
 from cas_registry.model.tree import Mode
+from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Move, Version
 from cas_registry.store.stores import Stores, open_stores
 from cas_registry.worktree.binding import (

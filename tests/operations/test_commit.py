@@ -18,7 +18,7 @@ from cas_registry.errors import (
 )
 from cas_registry.model.entry import RefKind
 from cas_registry.operations.commit import DELTAS
-from cas_registry.operations.placing import Delta
+from cas_registry.operations.storing import Delta
 from cas_registry.registry import Model, Registry
 from cas_registry.worktree.stat_cache import StatCache
 from tests.support.folders import KIB, MIB, File, make_bytes, read_folder, write_folder

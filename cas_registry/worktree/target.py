@@ -1,7 +1,8 @@
 """Writing into one folder and never outside it.
 
 Every path is opened component by component relative to an open folder, links never followed, so a link planted below the
-target (before or during a checkout) leads nowhere. A file is written under a temporary name and renamed when it is whole.
+target (before or during a checkout) leads nowhere. A file is written, copied or linked under a temporary name and renamed when it
+is whole.
 """
 
 import contextlib
@@ -9,13 +10,15 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cas_registry.errors import AccessError, BackendError, LocalEditsError, RegistryError
+from cas_registry.errors import AccessError, BackendError, IntegrityError, LocalEditsError, RegistryError
+from cas_registry.model.ids import FileId
 from cas_registry.model.names import check_path
+from cas_registry.worktree.copying import copy_file, hash_file, write_all
 from cas_registry.worktree.scan import TEMPORARY_PREFIX, FileStat
 
 PRIVATE_FOLDER = ".reg"
@@ -85,26 +88,71 @@ class TargetFolder:
                 while data := file.read(buffer_bytes):
                     yield data
 
+    def open_file(self, path: str) -> int:
+        """A descriptor for reading a plain file, links not followed; the caller closes it. AccessError for anything else."""
+        *parents, name = check_path(path)
+        with self._errors("open", path):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe put there would wait for its writer
+            handle = os.open(name, flags, dir_fd=self._folder(tuple(parents), create=False))
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                raise AccessError(f"{path} in {self._root} is no file", path=path)
+            return handle
+
     def write(self, path: str, parts: Iterator[bytes | memoryview], *, executable: bool) -> FileStat:
         """Write a whole file and put it in place of what was there. Nothing stays behind if `parts` raises."""
-        return self._write(check_path(path), parts, executable=executable)
+        return self._write(check_path(path), lambda handle: _write_parts(handle, parts), executable=executable)
+
+    def copy(self, path: str, source: int, file: FileId, *, executable: bool) -> FileStat | None:
+        """Put a copy of an open file in place of what was there. None, and nothing is changed, if its bytes are not those of `file`."""
+
+        def fill(handle: int) -> None:
+            if copy_file(source, handle) != file:
+                raise _OtherBytesError
+
+        try:
+            return self._write(check_path(path), fill, executable=executable)
+        except _OtherBytesError:
+            return None
+
+    def link(self, path: str, source: Path, file: FileId) -> FileStat | None:
+        """Put another name of a read-only file in place of what was there. None, and nothing is changed, if that cannot be done or its
+        bytes are not those of `file`."""
+        *parents, name = check_path(path)
+        with self._errors("link", path):
+            folder = self._folder(tuple(parents), create=True)
+            temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+            try:
+                os.link(source, temporary, dst_dir_fd=folder, follow_symlinks=False)
+            except OSError:
+                return None  # another file system, one without links, or too many of them
+            try:
+                if not _is_read_only(temporary, folder, file):
+                    return None
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                return FileStat.of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(
+                        temporary, dir_fd=folder
+                    )  # also where both names were of one file, which rename leaves as they are
 
     def write_private(self, name: str, data: bytes) -> None:
         """Write `.reg/name`, which no version can hold."""
-        self._write((PRIVATE_FOLDER, name), iter([data]), executable=False)
+        self._write((PRIVATE_FOLDER, name), lambda handle: _write_parts(handle, iter([data])), executable=False)
 
-    def _write(self, path_parts: tuple[str, ...], parts: Iterator[bytes | memoryview], *, executable: bool) -> FileStat:
+    def _write(self, path_parts: tuple[str, ...], fill: Callable[[int], None], *, executable: bool) -> FileStat:
         *parents, name = path_parts
         with self._errors("write", "/".join(path_parts)):
             folder = self._folder(tuple(parents), create=True)
             temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(temporary, flags, 0o755 if executable else 0o644, dir_fd=folder)
             try:
-                with open(handle, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-                    for data in parts:
-                        _write_all(handle, data)
-                    file.flush()
+                try:
+                    fill(handle)
+                finally:
+                    os.close(handle)
                 folder = self._folder(tuple(parents), create=True)
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
@@ -222,7 +270,25 @@ class _InTheWayError(OSError):
         self.parts = parts
 
 
-def _write_all(handle: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
+class _OtherBytesError(Exception):
+    """A file does not hold what it was taken for."""
+
+
+def _write_parts(handle: int, parts: Iterator[bytes | memoryview]) -> None:
+    for data in parts:
+        write_all(handle, data)
+
+
+def _is_read_only(name: str, folder: int, file: FileId) -> bool:
+    """Whether that is a plain file that nobody may write or run, and its bytes are those of `file`."""
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        mode = os.fstat(handle).st_mode
+        return stat.S_ISREG(mode) and not mode & 0o333 and hash_file(handle) == file
+    except IntegrityError:
+        return False
+    finally:
+        os.close(handle)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cas_registry.errors import AccessError, BackendError, HostileNameError, LimitError, LocalEditsError
+from cas_registry.model.ids import FileId
 from cas_registry.worktree.scan import FileStat
 from cas_registry.worktree.target import PRIVATE_FOLDER, TEMPORARY_PREFIX, TargetFolder
 
@@ -292,3 +293,83 @@ def test_no_handle_is_left_open(root: Path) -> None:
             with pytest.raises(LocalEditsError):
                 folder.write("link/x", iter([b"x"]), executable=False)
     assert handles() == before
+
+
+# Files that are opened, copied and linked
+
+
+def _source(tmp_path: Path, data: bytes) -> int:
+    (tmp_path / "source").write_bytes(data)
+    return os.open(tmp_path / "source", os.O_RDONLY)
+
+
+def test_an_opened_file_can_be_read_after_it_was_replaced(folder: TargetFolder) -> None:
+    folder.write("a/model.bin", iter([b"old"]), executable=False)
+    handle = folder.open_file("a/model.bin")
+    folder.write("a/model.bin", iter([b"new"]), executable=False)
+    assert os.pread(handle, 10, 0) == b"old"
+    os.close(handle)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to("/etc/hostname"),
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.mkdir(),
+        os.mkfifo,
+        lambda path: None,
+    ],
+)
+def test_what_is_no_plain_file_is_not_opened(folder: TargetFolder, root: Path, make: object) -> None:
+    make(root / "model.bin")  # type: ignore[operator]
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises((AccessError, BackendError, LocalEditsError)):
+        folder.open_file("model.bin")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_nothing_is_opened_through_a_link(folder: TargetFolder, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/model.bin").write_bytes(b"theirs")
+    (root / "a").symlink_to(tmp_path / "outside")
+    with pytest.raises(LocalEditsError):
+        folder.open_file("a/model.bin")
+
+
+@pytest.mark.parametrize("executable", [False, True])
+def test_a_copy_takes_a_files_place_if_it_is_what_it_should_be(
+    folder: TargetFolder, root: Path, tmp_path: Path, executable: bool
+) -> None:
+    source = _source(tmp_path, b"bytes")
+    folder.write("a/model.bin", iter([b"old"]), executable=not executable)
+    assert folder.copy("a/model.bin", source, FileId.of(b"other"), executable=executable) is None
+    assert (root / "a/model.bin").read_bytes() == b"old"
+    found = folder.copy("a/model.bin", source, FileId.of(b"bytes"), executable=executable)
+    assert found == FileStat.of((root / "a/model.bin").stat())
+    assert (root / "a/model.bin").read_bytes() == b"bytes"
+    assert bool((root / "a/model.bin").stat().st_mode & 0o100) == executable
+    assert _listing(root) == ["a", "a/model.bin"]
+
+
+def test_a_link_takes_a_files_place_if_it_is_what_it_should_be(folder: TargetFolder, root: Path, tmp_path: Path) -> None:
+    os.close(_source(tmp_path, b"bytes"))
+    source, right = tmp_path / "source", FileId.of(b"bytes")
+    folder.write("a/model.bin", iter([b"old"]), executable=False)
+    assert folder.link("a/model.bin", source, right) is None, "writable"
+    source.chmod(0o444)
+    assert folder.link("a/model.bin", source, FileId.of(b"other")) is None
+    assert folder.link("a/model.bin", tmp_path / "nothing", right) is None
+    assert (root / "a/model.bin").read_bytes() == b"old"
+    assert folder.link("a/model.bin", source, right) == FileStat.of(source.stat())
+    assert folder.link("a/model.bin", source, right) is not None, "rename leaves two names of one file as they are"
+    assert (root / "a/model.bin").samefile(source)
+    assert _listing(root) == ["a", "a/model.bin"]
+
+
+def test_a_link_to_a_link_is_not_followed(folder: TargetFolder, root: Path, tmp_path: Path) -> None:
+    os.close(_source(tmp_path, b"bytes"))
+    (tmp_path / "source").chmod(0o444)
+    (tmp_path / "alias").symlink_to(tmp_path / "source")
+    assert folder.link("model.bin", tmp_path / "alias", FileId.of(b"bytes")) is None
+    assert _listing(root) == []

@@ -23,6 +23,7 @@ from cas_registry.model.maps import Located, PackInfo
 from cas_registry.model.packs import CHUNK_ROW_BYTES, RECIPE_BYTES, RECIPE_CHUNKS, PackBuilder, Recipe
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.tensors import ElementType
+from cas_registry.operations.seeds import Seeds
 from cas_registry.store.objects import ObjectStore
 
 T = TypeVar("T")
@@ -225,9 +226,14 @@ class PackWriter:
             self.packs.append(slot.info)
 
 
-def fetch_chunks(objects: ObjectStore, executor: Executor, wanted: Iterable[Located]) -> Iterator[Buffer]:
+def fetch_chunks(
+    objects: ObjectStore, executor: Executor, wanted: Iterable[Located], seeds: Seeds | None = None
+) -> Iterator[Buffer]:
     """The verified bytes of each chunk, in order. IntegrityError at the first one that is missing or damaged."""
-    for group in map_ordered(executor, lambda group: fetch_group(objects, group), _groups(wanted), in_flight=GROUPS_IN_FLIGHT):
+    groups = map_ordered(
+        executor, lambda group: fetch_group(objects, group, seeds), _groups(wanted), in_flight=GROUPS_IN_FLIGHT
+    )
+    for group in groups:
         yield from group
 
 
@@ -244,16 +250,23 @@ def _groups(wanted: Iterable[Located]) -> Iterator[list[Located]]:
         yield group
 
 
-def fetch_group(objects: ObjectStore, group: Sequence[Located]) -> list[Buffer]:
-    """The verified bytes of these chunks, by few ranged reads; bases of deltas are read along with them."""
+def fetch_group(objects: ObjectStore, group: Sequence[Located], seeds: Seeds | None = None) -> list[Buffer]:
+    """The verified bytes of these chunks, by few ranged reads; bases of deltas are read along with them.
+
+    Chunks and bases that a seed holds are not read from the store.
+    """
+    local = seeds.read(group) if seeds else {}
+    missing = [located for located in group if located.placement.chunk not in local]
+    bases = (located.base for located in missing if located.base and located.base.placement.chunk not in local)
     stored: dict[Located, memoryview] = {}
-    for span in _spans({*group, *(located.base for located in group if located.base)}):
+    for span in _spans({*missing, *bases}):
         stored.update(objects.read_span(span))
     chunks: dict[Located, Buffer] = {}
-    for located in group:
+    for located in missing:
         if located not in chunks:
-            chunks[located] = objects.decode(located, stored)
-    return [chunks[located] for located in group]
+            base = local.get(located.base.placement.chunk) if located.base else None
+            chunks[located] = objects.decode(located, stored, base)
+    return [chunks[located] if located in chunks else local[located.placement.chunk] for located in group]
 
 
 def _spans(located: Iterable[Located]) -> Iterator[list[Located]]:

@@ -41,7 +41,7 @@ class VersionFiles:
         needed = {
             reference
             for entry, folder in files
-            if entry.size_bytes and entry.id.digest not in self._root.files and (reference := self._reference(entry, folder))
+            if entry.size_bytes and entry.id.digest not in self._root.files and (reference := self.reference(entry, folder))
         }
         self.load(needed)
 
@@ -57,7 +57,7 @@ class VersionFiles:
         if entry.size_bytes == 0:
             return ()
         found = self._root.file(entry.id.digest)
-        if found is None and (reference := self._reference(entry, folder)):
+        if found is None and (reference := self.reference(entry, folder)):
             found = self.load([reference])[reference].file(entry.id.digest)
         if found is None:
             raise IntegrityError(
@@ -72,11 +72,12 @@ class VersionFiles:
     def index(self, entry: TreeEntry, folder: TreeId) -> TensorIndex | None:
         """The tensors of a file, from its map. None where the file was no container of tensors to whoever committed it."""
         encoded = self._root.indexes.get(entry.id.digest)
-        if encoded is None and entry.id.digest not in self._root.files and (reference := self._reference(entry, folder)):
+        if encoded is None and entry.id.digest not in self._root.files and (reference := self.reference(entry, folder)):
             encoded = self.load([reference])[reference].indexes.get(entry.id.digest)
         return decode_index(encoded, size_bytes=entry.size_bytes) if encoded is not None else None
 
-    def _reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
+    def reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
+        """The map that the root names for a file; it may have a row for the file itself instead."""
         return self._root.references.get((Covers.FILE, entry.id.digest)) or self._root.references.get(
             (Covers.FOLDER, folder.digest)
         )

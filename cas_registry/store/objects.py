@@ -142,12 +142,14 @@ class ObjectStore:
             for item in span
         }
 
-    def decode(self, located: Located, stored: Mapping[Located, memoryview]) -> Buffer:
-        """The chunk, decoded and verified, from its stored form and its base's.
+    def decode(self, located: Located, stored: Mapping[Located, memoryview], base: Buffer | None = None) -> Buffer:
+        """The chunk, decoded and verified, from its stored form and its base's, or from the `base` itself where that is at hand.
 
         What does not verify is read once more; then IntegrityError names the pack and the offset of the chunk that is damaged.
         """
         try:
+            if base is not None and located.base is not None:
+                return _verified_delta(located, stored, Base(base, located.base.placement.element))
             return _verified_chunk(located, stored)
         except IntegrityError:
             again = {item: self.read_span([item])[item] for item in (located, located.base) if item}
@@ -211,6 +213,13 @@ def walk_tree(store: ObjectStore, root: TreeId) -> Iterator[tuple[str, TreeEntry
 
 def _map_with_length(data: bytes) -> tuple[ChunkMap, int]:
     return decode_map(data), len(data)
+
+
+def _verified_delta(item: Located, stored: Mapping[Located, memoryview], base: Base) -> Buffer:
+    data = _decoded(item, stored, base)
+    if ChunkId.of(data) != item.placement.chunk:
+        raise _damaged(item, "its bytes do not match their id")
+    return data
 
 
 def _verified_chunk(item: Located, stored: Mapping[Located, memoryview]) -> Buffer:

@@ -28,7 +28,7 @@ def main() -> None:
             checkout_s = time.perf_counter() - started
             print(
                 f"{chunk_bytes // 1024:5} KiB  {series.name:14} stored/raw {stats.ratio:.4f}  maps {stats.bytes['maps'] / 1e3:6.0f} kB  "
-                f"commit {stats.raw_bytes / commit_s / 1e6:5.0f} MB/s  checkout {report.fetched_bytes / checkout_s / 1e6:5.0f} MB/s",
+                f"commit {stats.raw_bytes / commit_s / 1e6:5.0f} MB/s  checkout {report.written_bytes / checkout_s / 1e6:5.0f} MB/s",
                 flush=True,
             )
             shutil.rmtree(folder)

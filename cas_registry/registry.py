@@ -14,9 +14,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cas_registry.backends import Backend
+from cas_registry.backends import Backend, is_remote
 from cas_registry.backends.opening import open_backend
-from cas_registry.errors import InvalidInputError, NotFoundError
+from cas_registry.errors import FormatError, InvalidInputError, NotFoundError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, RefKind
@@ -38,6 +38,7 @@ from cas_registry.worktree.binding import (
     write_binding,
     write_state,
 )
+from cas_registry.worktree.file_cache import FileCache
 from cas_registry.worktree.stat_cache import StatCache
 from cas_registry.worktree.target import TargetFolder
 
@@ -120,12 +121,14 @@ _REPORTS = {
 
 
 class World(Protocol):
-    """Who is at work, where the cache is, and what time it is."""
+    """Who is at work, where the cache is and how large its files may grow together, and what time it is."""
 
     @property
     def author(self) -> str: ...
     @property
     def cache_folder(self) -> Path | None: ...
+    @property
+    def cache_bytes(self) -> int: ...
     @property
     def clock_ns(self) -> Callable[[], int]: ...
 
@@ -322,16 +325,25 @@ class Model:
         paths: Iterable[str] = (),
         force: bool = False,
         remember: bool = True,
+        cache: bool = True,
+        link: bool = False,
         progress: Progress | None = None,
     ) -> CheckoutReport:
-        """Make `folder` hold the version: only files that differ are fetched; each is verified before it takes its name.
+        """Make `folder` hold the version: only files that differ are written; each is verified before it takes its name.
 
         `paths` select files, folders or patterns. Files on disk that are of no version checked out there raise LocalEditsError
         (nothing is changed) unless `force`. With `remember`, `folder/.reg/state.json` notes what the folder holds, so that
-        the next checkout can tell edits from versions.
+        the next checkout can tell edits from versions, and take from the files what it need not fetch.
+
+        Files of a remote registry that are 1 MiB or larger are kept in the cache of this machine and copied from there (sharing
+        blocks, where the file system can), unless `cache` is False. With `link` they are not copied: the folder's files are further
+        names of the cache's, read-only, and whatever registry it is. Who makes such a file writable and edits it in place edits it
+        in every folder that has it; the cache notices, since it verifies what it gives.
         """
         from cas_registry.operations.checkout import checkout_version
 
+        if link and not cache:
+            raise InvalidInputError("files are linked to the cache: link (--link) needs it, leave out no-cache")
         target = Path(fspath(folder))
         version = self.resolve(revision)
         patterns = tuple(paths)
@@ -362,8 +374,11 @@ class Model:
             version,
             target,
             base_trees=bases,
+            base_commit=_commit_of(state) if state else None,
             patterns=patterns,
             force=force,
+            file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
+            link=link,
             stat_cache=self._stat_cache(target),
             clock_ns=self._world.clock_ns,
             progress=progress or NoProgress(),
@@ -570,6 +585,10 @@ class Model:
             expect=self.resolve(expect).commit if expect else None,
         )
 
+    def _file_cache(self, *, wanted: bool) -> FileCache:
+        folder = self._world.cache_folder if wanted else None
+        return FileCache(folder, limit_bytes=self._world.cache_bytes if folder else 0, clock_ns=self._world.clock_ns)
+
     def _stat_cache(self, folder: Path | None) -> StatCache:
         cache = self._world.cache_folder
         if cache is None or folder is None:
@@ -583,6 +602,13 @@ def __getattr__(name: str) -> Any:
     if name in _REPORTS:
         return getattr(importlib.import_module(f"cas_registry.operations.{_REPORTS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _commit_of(state: FolderState) -> CommitId | None:
+    try:
+        return CommitId.parse(state.commit)
+    except FormatError:
+        return None
 
 
 def open_registry(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> Registry:

@@ -36,6 +36,12 @@ class CommandWorld:
 
         return default_cache_folder()
 
+    @cached_property
+    def cache_bytes(self) -> int:
+        from cas_registry.settings import default_cache_bytes
+
+        return default_cache_bytes()
+
 
 class Session:
     """One call. The registry is the one of `-R`, else of REG_REGISTRY, else of the nearest bound folder; the model likewise."""

@@ -1,26 +1,28 @@
-"""From a version to files on disk: only what differs is fetched and written, local edits are never overwritten unasked.
+"""From a version to files on disk: only what differs is written, only what is nowhere on this machine is fetched, and local edits
+are never overwritten unasked.
 
 A file is verified chunk by chunk and as a whole before it takes its name. A checkout that was stopped goes on where it was: what
 it wrote is recognised by content.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import blake3
 
-from cas_registry.codecs import Buffer
 from cas_registry.errors import IntegrityError, LocalEditsError
-from cas_registry.model.ids import FileId, TreeId
-from cas_registry.model.maps import Located
-from cas_registry.model.tree import Mode, TreeEntry
+from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.tree import Mode
+from cas_registry.operations.file_writer import FileWriter, file_id
 from cas_registry.operations.progress import Progress
-from cas_registry.operations.transfer import READ_BUFFER_BYTES, fetch_chunks, worker_pool
-from cas_registry.operations.version_files import VersionFile, list_files, locate_files, select, verify_whole
+from cas_registry.operations.seeds import Earlier, find_seeds
+from cas_registry.operations.transfer import READ_BUFFER_BYTES, worker_pool
+from cas_registry.operations.version_files import VersionFile, list_files, select
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
+from cas_registry.worktree.file_cache import FileCache
 from cas_registry.worktree.stat_cache import StatCache
 from cas_registry.worktree.target import OnDisk, TargetFolder
 
@@ -29,13 +31,20 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class CheckoutReport:
-    """What a checkout did to the folder. `fetched_bytes` are raw bytes of the files that were written."""
+    """What a checkout did to the folder.
+
+    `written_bytes` is the size of the files written. Of these, `seeded_bytes` were taken from files that the folder held, and
+    `cached_bytes` from the cache of files; `fetched_bytes` were read from packs for the rest, compressed as they are stored.
+    """
 
     version: Version
     target: Path
     written: tuple[str, ...]
     removed: tuple[str, ...]
     unchanged: int
+    written_bytes: int
+    seeded_bytes: int
+    cached_bytes: int
     fetched_bytes: int
     size_bytes: int
 
@@ -51,6 +60,7 @@ class _Plan:
     clear_folders: set[str] = field(default_factory=set)
     edits: list[str] = field(default_factory=list)
     obstacles: set[str] = field(default_factory=set)
+    present: set[str] = field(default_factory=set)  # plain files, as far as was looked
     unchanged: int = 0
 
 
@@ -58,7 +68,8 @@ class _Plan:
 class _Base:
     """A version that the folder is known to have held."""
 
-    files: Mapping[str, TreeEntry]
+    tree: TreeId
+    files: Mapping[str, VersionFile]
     folders: frozenset[str]
 
 
@@ -68,8 +79,11 @@ def checkout_version(
     target: Path,
     *,
     base_trees: Sequence[TreeId],
+    base_commit: CommitId | None = None,
     patterns: Sequence[str] = (),
     force: bool = False,
+    file_cache: FileCache,
+    link: bool = False,
     stat_cache: StatCache,
     clock_ns: Callable[[], int],
     progress: Progress,
@@ -79,8 +93,10 @@ def checkout_version(
 ) -> CheckoutReport:
     """Make the folder hold the version (or the part that `patterns` select).
 
-    `base_trees` are the versions that the folder is known to have held: files equal to theirs are not local edits, and those that
-    the new version lacks are removed. `announce` is called when the first change is about to be made, `conclude` after the last.
+    `base_trees` are the versions that the folder is known to have held, the first of them that of `base_commit`: files equal to
+    theirs are not local edits, and those that the new version lacks are removed. What they hold of the new version is not fetched,
+    nor is what the cache has; with `link` files are names of the cache's own. `announce` is called when the first change is about to
+    be made, `conclude` after the last.
     LocalEditsError lists files that hold something else, unless `force`, and whatever else stands where files or folders have to
     be; nothing was changed then.
     """
@@ -90,13 +106,15 @@ def checkout_version(
     with TargetFolder(target) as folder, worker_pool(executor) as pool:
         plan = _plan(folder, target, chosen, [] if patterns else folders, bases, patterns, stat_cache, clock_ns)
         _refuse(plan, target, force=force)
-        rows = (
-            locate_files(stores.objects, version.map, plan.write) if any(file.entry.size_bytes for file in plan.write) else {}
-        )
-        if plan.write or plan.remove or plan.chmod:
-            announce(folder)
-        _clear(folder, plan)
-        fetched = _write_files(stores, rows, folder, target, plan.write, stat_cache, clock_ns, progress, pool)
+        writer = FileWriter(stores, version, folder, plan.write, file_cache, link=link, progress=progress)
+        writer.locate()
+        earlier = _earlier(bases, base_trees, base_commit, version)
+        with find_seeds(stores, folder, writer.wanted, plan.present, earlier) as seeds:
+            if plan.write or plan.remove or plan.chmod:
+                announce(folder)
+            _clear(folder, plan)
+            for file, stat in writer.write(seeds, pool):
+                stat_cache.put(target / file.path, stat, file_id(file), read_at_ns=clock_ns())
         for file in plan.chmod:
             folder.set_executable(file.path, executable=file.entry.mode is Mode.EXECUTABLE)
         for path in sorted(set(plan.remove) - plan.clear):
@@ -105,8 +123,10 @@ def checkout_version(
             _arrange_folders(folder, folders, bases)
         conclude(folder)
     stat_cache.save()
+    file_cache.trim()
     return CheckoutReport(
-        version, target, tuple(file.path for file in plan.write), tuple(plan.remove), plan.unchanged, fetched,
+        version, target, tuple(file.path for file in plan.write), tuple(plan.remove), plan.unchanged,
+        writer.total_bytes, seeds.used_bytes, writer.cached_bytes, writer.fetched_bytes,
         sum(file.entry.size_bytes for file in chosen),
     )  # fmt: skip
 
@@ -117,7 +137,14 @@ def _read_base(stores: Stores, tree: TreeId) -> _Base | None:
         files, folders = list_files(stores.objects, tree)
     except IntegrityError:
         return None
-    return _Base({file.path: file.entry for file in files}, frozenset(folders))
+    return _Base(tree, {file.path: file for file in files}, frozenset(folders))
+
+
+def _earlier(bases: Sequence[_Base], trees: Sequence[TreeId], commit: CommitId | None, version: Version) -> Earlier:
+    """What is known of the folder's files for seeds; the version itself has nothing to tell that its own map does not."""
+    files = {path: file for base in reversed(bases) for path, file in base.files.items()}
+    known = commit if trees and trees[0] != version.tree else None
+    return Earlier(version.model, tuple(files.values()), known)
 
 
 def _plan(
@@ -151,6 +178,7 @@ def _plan_removals(
         if not _is_of(bases, path, identify(found)):
             plan.edits.append(path)
         plan.remove.append(path)
+        _note(plan, found)
 
 
 def _plan_file(
@@ -165,6 +193,7 @@ def _plan_file(
         plan.write.append(file)
         return
     identity = identify(found)
+    _note(plan, found)
     if identity == file.entry.id:
         plan.unchanged += 1
         if found.executable != (file.entry.mode is Mode.EXECUTABLE):
@@ -173,6 +202,11 @@ def _plan_file(
     if not _is_of(bases, file.path, identity):
         plan.edits.append(file.path)
     plan.write.append(file)
+
+
+def _note(plan: _Plan, found: OnDisk) -> None:
+    if found.is_file:
+        plan.present.add(found.path)
 
 
 def _make_room(plan: _Plan, folder: TargetFolder, found: OnDisk) -> None:
@@ -224,7 +258,7 @@ def _depth(path: str) -> int:
 
 
 def _is_of(bases: Sequence[_Base], path: str, identity: FileId | None) -> bool:
-    return identity is not None and any(path in base.files and base.files[path].id == identity for base in bases)
+    return identity is not None and any(path in base.files and base.files[path].entry.id == identity for base in bases)
 
 
 def _identify(
@@ -243,32 +277,3 @@ def _identify(
     identity = FileId(hasher.digest())
     stat_cache.put(target / found.path, found.stat, identity, read_at_ns=read_at_ns)
     return identity
-
-
-def _write_files(
-    stores: Stores, rows: Mapping[str, tuple[Located, ...]], folder: TargetFolder, target: Path, files: Sequence[VersionFile],
-    stat_cache: StatCache, clock_ns: Callable[[], int], progress: Progress, pool: Executor,
-) -> int:  # fmt: skip
-    total = sum(file.entry.size_bytes for file in files)
-    wanted = (located for file in files for located in rows.get(file.path, ()))
-    chunks = fetch_chunks(stores.objects, pool, wanted)
-    done = 0
-    for file in files:
-        parts = _verified(file, chunks, len(rows.get(file.path, ())))
-        stat = folder.write(file.path, parts, executable=file.entry.mode is Mode.EXECUTABLE)
-        done += file.entry.size_bytes
-        progress.update("write", done, total)
-        assert isinstance(file.entry.id, FileId)  # noqa: S101 - folders are not among the files
-        stat_cache.put(target / file.path, stat, file.entry.id, read_at_ns=clock_ns())
-    return total
-
-
-def _verified(file: VersionFile, chunks: Iterator[Buffer], count: int) -> Iterator[Buffer]:
-    """The next `count` chunks; raises at the end if they do not make up the file, before it gets its name."""
-    hasher = blake3.blake3()
-    for _ in range(count):
-        data = next(chunks)
-        hasher.update(data)
-        yield data
-    assert isinstance(file.entry.id, FileId)  # noqa: S101 - folders are not among the files
-    verify_whole(file.entry.id, file.path, hasher.digest())

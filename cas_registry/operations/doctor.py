@@ -203,7 +203,7 @@ def _check_cache(folder: Path | None) -> Check:
         return Check("cache", Health.FAIL, f"{folder}: {error.strerror}", "set REG_CACHE to a folder that can be written")
     found = f"{folder}, {size_bytes / 10**6:,.1f} MB"
     if size_bytes > _LARGE_CACHE_BYTES:
-        return Check("cache", Health.WARN, found, "it may be deleted at any time; files are then read once more")
+        return Check("cache", Health.WARN, found, "it may be deleted at any time; files are then read or fetched once more")
     return Check("cache", Health.OK, found)
 
 

@@ -1,10 +1,12 @@
 """Folders and versions: what a working folder remembers, and what it takes for edits."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.cli.shell import Shell
+from tests.support.folders import MIB, make_bytes
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -19,7 +21,9 @@ def test_a_version_is_written_and_counted(story: Shell):
     found = story.reg("checkout", "prod", "serve", "--json").json
     assert files(story.folder / "serve") == {"config.json": b'{"layers": 2}', "model.bin": bytes(range(256)) * 40}
     assert found["written"] == ["config.json", "model.bin"]
-    assert (found["fetched_bytes"], found["size_bytes"], found["unchanged_files"]) == (10253, 10253, 0)
+    assert (found["written_bytes"], found["size_bytes"], found["unchanged_files"]) == (10253, 10253, 0)
+    assert 0 < found["fetched_bytes"] < 10253, "as it is stored"
+    assert (found["seeded_bytes"], found["cached_bytes"]) == (0, 0)
     assert found["folder"] == str(story.folder / "serve")
     again = story.reg("checkout", "main", "serve", "--json").json
     assert (again["written"], again["unchanged_files"]) == (["config.json"], 1)
@@ -184,6 +188,34 @@ def test_human_lists_what_was_written(story: Shell):
     story.reg("commit", "out")
     shown = story.reg("checkout", "main~1").lines
     assert shown[1:] == ["  D more.txt", "  0 files written (0 B), 1 removed, 2 unchanged; 10.3 kB in all, every byte verified"]
+
+
+def test_what_was_taken_from_this_machine_is_told(story: Shell):
+    story.write("out/model.bin", make_bytes(1, 3 * MIB))
+    story.reg("commit", "out")
+    story.write("out/model.bin", make_bytes(1, 3 * MIB) + b"longer")
+    story.reg("commit", "out")
+    assert story.reg("checkout", "main~1", "serve").lines[-1].endswith("every byte verified"), "all was fetched"
+    shown = story.reg("checkout", "main", "serve").lines[-1]
+    assert re.fullmatch(r"  [23]\.\d MB from files that were here, [\d.]+ k?B fetched", shown)
+    found = story.reg("checkout", "main~1", "serve", "--json").json
+    assert found["written_bytes"] == 3 * MIB
+    assert found["seeded_bytes"] > 2 * MIB
+
+
+def test_files_are_linked_to_the_cache_when_asked(story: Shell):
+    story.write("out/model.bin", make_bytes(1, 3 * MIB))
+    story.reg("commit", "out")
+    story.reg("checkout", "main", "one", "--link")
+    shown = story.reg("checkout", "main", "two", "--link").lines[-1]
+    assert re.fullmatch(r"  3\.1 MB from the cache, \d+ B fetched", shown)
+    assert (story.folder / "one/model.bin").samefile(story.folder / "two/model.bin")
+    assert "--link" in story.reg("checkout", "main", "three", "--link", "--no-cache", code=2).stderr
+
+
+def test_a_limit_of_the_cache_that_is_no_number_is_refused(story: Shell, monkeypatch):
+    monkeypatch.setenv("REG_CACHE_BYTES", "much")
+    assert "REG_CACHE_BYTES" in story.reg("checkout", "main", "one", "--link", code=2).stderr
 
 
 def test_long_lists_are_cut_for_people_not_for_programs(bound: Shell):

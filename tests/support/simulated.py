@@ -90,6 +90,14 @@ class PassingBackend:
         self._inner.flush()
 
 
+class FarBackend(PassingBackend):
+    """Says that it is in a bucket: what is remote is treated with more thrift."""
+
+    @property
+    def url(self) -> str:
+        return "s3://far/away"
+
+
 class HookedBackend(PassingBackend):
     """Calls `hook(method, key)` before every request (every key of `get_many`), whatever it then does: raise, wait, look, damage."""
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from cas_registry.backends import is_remote
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.errors import AlreadyExistsError
 from tests.support.folders import File, write_folder
 from tests.support.simulated import (
     CheckThenWriteBackend,
     Clock,
+    FarBackend,
     HookedBackend,
     OpenedFiles,
     PauseAt,
@@ -64,6 +66,12 @@ def test_round_trips_are_calls_and_requests_are_keys() -> None:
     assert counting.by_area() == {"get packs": 2, "get refs": 2}
     counting.reset()
     assert (counting.round_trips, counting.requests.total()) == (0, 0)
+
+
+def test_a_far_store_is_remote_and_the_same_otherwise() -> None:
+    store = memory_with({"packs/a": b"1"})
+    assert (is_remote(FarBackend(store).url), is_remote(store.url)) == (True, False)
+    assert FarBackend(store).get("packs/a", length=1) == b"1"
 
 
 def test_a_store_that_looks_first_lets_whoever_looked_before_write() -> None:

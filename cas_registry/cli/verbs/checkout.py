@@ -20,10 +20,21 @@ from cas_registry.cli.session import Session
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Overwrite files that were edited or belong to no version.")
-def checkout(session: Session, revision: str, folder: Path | None, paths: tuple[str, ...], force: bool) -> None:
+@click.option(
+    "--cache/--no-cache", default=True, help="Keep large files of a remote registry on this machine, and copy them from there."
+)
+@click.option(
+    "--link",
+    is_flag=True,
+    help="Link large files to the cache instead of copying them: read-only, never to be edited in place.",
+)
+def checkout(
+    session: Session, revision: str, folder: Path | None, paths: tuple[str, ...], force: bool, cache: bool, link: bool
+) -> None:
     """Make DIR hold the version REV, or those files of it that the PATHs name or match.
 
-    Only what differs is fetched and written; every byte is verified before a file takes its name. Files in DIR that are of no version
+    Only what differs is written, and only what neither DIR nor the cache holds is fetched; every byte is verified before a file takes
+    its name. Files in DIR that are of no version
     checked out there are never overwritten without --force.
     """
     from cas_registry.cli.views.checkout import CHECKOUT
@@ -38,7 +49,7 @@ def checkout(session: Session, revision: str, folder: Path | None, paths: tuple[
     target = folder or workspace.default_target(session.model_of(revision))
     workspace.before_checkout(target)
     with session.progress() as progress:
-        report = model.checkout(revision, target, paths=wanted, force=force, progress=progress)
+        report = model.checkout(revision, target, paths=wanted, force=force, cache=cache, link=link, progress=progress)
     if not wanted:
         workspace.checked_out(target, report.version, branch=parse_revision(revision).name)
     session.out.show(CHECKOUT, report)

@@ -19,6 +19,9 @@ def _document(report: CheckoutReport) -> Document:
         "written": list(report.written),
         "removed": list(report.removed),
         "unchanged_files": report.unchanged,
+        "written_bytes": report.written_bytes,
+        "seeded_bytes": report.seeded_bytes,
+        "cached_bytes": report.cached_bytes,
         "fetched_bytes": report.fetched_bytes,
         "size_bytes": report.size_bytes,
     }
@@ -34,8 +37,12 @@ def _human(report: CheckoutReport, _: Paper) -> Iterator[Line]:
         if len(paths) > _SHOWN:
             yield [f"    and {len(paths) - _SHOWN:,} more"]
     removed = f", {len(report.removed):,} removed" if report.removed else ""
-    written = f"{text.count(len(report.written), 'file')} written ({text.size(report.fetched_bytes)})"
+    written = f"{text.count(len(report.written), 'file')} written ({text.size(report.written_bytes)})"
     yield [f"  {written}{removed}, {report.unchanged:,} unchanged; {text.size(report.size_bytes)} in all, every byte verified"]
+    taken = ((report.seeded_bytes, "from files that were here"), (report.cached_bytes, "from the cache"))
+    sources = [f"{text.size(size_bytes)} {where}" for size_bytes, where in taken if size_bytes]
+    if sources:
+        yield [f"  {', '.join(sources)}, {text.size(report.fetched_bytes)} fetched"]
 
 
 CHECKOUT = View(_document, _human, lambda report: [str(report.target)])

@@ -21,7 +21,11 @@ def run(verb: str, url: str, folder: str, options: dict[str, Any]) -> None:
     """One verb in a process of its own."""
     started = time.perf_counter()
     model = reg.open(url, storage_options=options).model("big")
-    size = model.commit(folder).raw_bytes if verb == "commit" else model.checkout("main", f"{folder}-out").written_bytes
+    size = (
+        model.commit(folder).raw_bytes
+        if verb == "commit"
+        else model.checkout("main", f"{folder}-out", cache=False).written_bytes
+    )
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"{verb:9} {size / 1e9:5.2f} GB  peak {peak} MiB  {seconds:.1f} s  {size / seconds / 1e6:.0f} MB/s", flush=True)

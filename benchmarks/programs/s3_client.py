@@ -28,7 +28,7 @@ def cas_registry_client(url: str, options: dict[str, Any]) -> dict[str, Action]:
     except reg.errors.NotFoundError:
         registry = reg.init(url, storage_options=options)
     model = registry.model("series")
-    verbs: dict[str, Action] = {"put": model.commit, "get": lambda out: model.checkout("main", out)}
+    verbs: dict[str, Action] = {"put": model.commit, "get": lambda out: model.checkout("main", out, cache=False)}
     if hasattr(model, "tensor"):
         verbs["tensor"] = lambda file, name: model.tensor("main", name, file).tobytes()
     return verbs

@@ -68,7 +68,6 @@ class _Plan:
 class _Base:
     """A version that the folder is known to have held."""
 
-    tree: TreeId
     files: Mapping[str, VersionFile]
     folders: frozenset[str]
 
@@ -137,7 +136,7 @@ def _read_base(stores: Stores, tree: TreeId) -> _Base | None:
         files, folders = list_files(stores.objects, tree)
     except IntegrityError:
         return None
-    return _Base(tree, {file.path: file for file in files}, frozenset(folders))
+    return _Base({file.path: file for file in files}, frozenset(folders))
 
 
 def _earlier(bases: Sequence[_Base], trees: Sequence[TreeId], commit: CommitId | None, version: Version) -> Earlier:

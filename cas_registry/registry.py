@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.ladder import CodecShare, Ladder
     from cas_registry.operations.refs import MoveReport, MoveRequest
+    from cas_registry.operations.repack import RepackReport
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
@@ -78,6 +79,7 @@ __all__ = [
     "RefInfo",
     "Registry",
     "RegistryStats",
+    "RepackReport",
     "StatusReport",
     "TensorChange",
     "TensorDelta",
@@ -111,6 +113,7 @@ _REPORTS = {
     "ModelStats": "stats",
     "MoveReport": "refs",
     "RegistryStats": "stats",
+    "RepackReport": "repack",
     "StatusReport": "status",
     "TensorChange": "tensor_diff",
     "TensorDelta": "tensor_diff",
@@ -233,6 +236,21 @@ class Registry:
         from cas_registry.operations.stats import registry_stats
 
         return registry_stats(self._stores, progress=progress or NoProgress())
+
+    def repack(
+        self,
+        models: Iterable[str] | None = None,
+        *,
+        level: int | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> RepackReport:
+        """`Model.repack` of several models (of all, if none are named) together, so that what they share stays shared."""
+        from cas_registry.operations.repack import RepackRequest, repack
+
+        names = sorted(check_model(name) for name in models) if models is not None else self.model_names()
+        request = RepackRequest(names, self._world.author, self._world.clock_ns() // 1_000_000, level, dry_run)
+        return repack(self._stores, request, progress=progress or NoProgress())
 
     def fsck(self, *, read_data: bool = False, progress: Progress | None = None) -> FsckReport:
         """Check that everything a log names is there and whole; with `read_data` every byte of every pack."""
@@ -548,6 +566,17 @@ class Model:
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a branch or tag, newest first: who, when, why, from where to where."""
         return self._stores.refs(self._name).history(kind, name)
+
+    def repack(self, *, level: int | None = None, dry_run: bool = False, progress: Progress | None = None) -> RepackReport:
+        """Encode all versions anew, each tensor against the best of all versions, the rest by zstd at `level`, in full packs.
+
+        No id changes, and whoever reads meanwhile goes on. Where less than 1 % and 1 MiB would be gained, or in a dry run, nothing is written.
+        What the versions no longer need stays in the bucket (`report.unreferenced_bytes`).
+        """
+        from cas_registry.operations.repack import RepackRequest, repack
+
+        request = RepackRequest([self._name], self._world.author, self._now_ms, level, dry_run)
+        return repack(self._stores, request, progress=progress or NoProgress())
 
     @property
     def _now_ms(self) -> int:

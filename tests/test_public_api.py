@@ -25,6 +25,7 @@ from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
 from cas_registry.operations.ladder import CodecShare, Ladder
 from cas_registry.operations.refs import MoveReport
+from cas_registry.operations.repack import RepackReport
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
 from cas_registry.store.refs import Move, Version
@@ -44,7 +45,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutReport, CodecShare, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, StatusReport, Version, VersionDiff]  # fmt: skip
+REPORTS = [CheckoutReport, CodecShare, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, StatusReport, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

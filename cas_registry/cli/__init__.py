@@ -49,6 +49,7 @@ _TABLE = (
         {
             "models": (f"{_VERBS}.stats", "List the models of the registry."),
             "stats": (f"{_VERBS}.stats", "Show what the registry holds and what it costs."),
+            "repack": (f"{_VERBS}.repack", "Encode old versions anew, smaller; no id changes."),
             "fsck": (f"{_VERBS}.fsck", "Check that everything is there and whole."),
             "doctor": (f"{_VERBS}.doctor", "Check a registry's URL end to end."),
             "completion": (f"{_VERBS}.completion", "Print the completion script of a shell."),

@@ -15,6 +15,7 @@ _STAGES = {
     "hash": "Reading",
     "store": "Storing",
     "write": "Writing",
+    "plan": "Comparing",
     "read": "Checking",
     "count": "Counting files",
     "map": "Reading maps",

@@ -35,12 +35,20 @@ class Base:
     pays_bytes: int = MAX_CHUNK_BYTES
 
 
-def encode_chunk(data: Buffer, element: ElementType = ElementType.NONE, base: Base | None = None) -> tuple[Codec, Buffer]:
+def encode_chunk(
+    data: Buffer,
+    element: ElementType = ElementType.NONE,
+    base: Base | None = None,
+    *,
+    level: int = zstd.LEVEL,
+    exhaustive: bool = False,
+) -> tuple[Codec, Buffer]:
     """The smallest stored form of a chunk, decoded again and compared before it is returned.
 
+    `level` is zstd's, for bytes of no tensor. A form that a sample of the chunk shows to be larger is not made, unless `exhaustive`.
     Raises IntegrityError when a codec does not give back what it was given: memory or library at fault.
     """
-    codec, stored = _smallest(data, element, base)
+    codec, stored = _smallest(data, element, base, level=level, exhaustive=exhaustive)
     if codec is not Codec.RAW and not _same(decode_chunk(codec, stored, len(data), element, base), data):
         raise IntegrityError(
             "a compressed chunk does not decode to its source; nothing was stored. Check this machine's memory"
@@ -73,22 +81,30 @@ def decode_chunk(
     return data
 
 
-def _smallest(data: Buffer, element: ElementType, base: Base | None) -> tuple[Codec, Buffer]:
-    """The form to store, without trying what a sample of the chunk shows to be larger."""
-    if base is None or not predicts(base.element, element):
-        return _encode_whole(data, element)
+def encode_delta(data: Buffer, element: ElementType, base: Base) -> bytes | None:
+    """A chunk as a delta, not yet verified; None where the base's elements say nothing of the chunk's."""
+    if not predicts(base.element, element):
+        return None
     from cas_registry.codecs import delta
 
-    forecast = _forecast(data, element, base)
+    return delta.encode(data, element, base.data, base.element)
+
+
+def _smallest(
+    data: Buffer, element: ElementType, base: Base | None, *, level: int, exhaustive: bool
+) -> tuple[Codec, Buffer]:  # fmt: skip
+    if base is None or not predicts(base.element, element):
+        return encode_whole(data, element, level=level)
+    forecast = None if exhaustive else _forecast(data, element, base)
     if forecast and (forecast.delta_bytes > forecast.whole_bytes * UNSURE or forecast.delta_bytes > base.pays_bytes * UNSURE):
-        return _encode_whole(data, element)
-    difference = delta.encode(data, element, base.data, base.element)
-    if len(difference) > base.pays_bytes:
-        return _encode_whole(data, element)
+        return encode_whole(data, element, level=level)
+    difference = encode_delta(data, element, base)
+    if difference is None or len(difference) > base.pays_bytes:
+        return encode_whole(data, element, level=level)
     is_clear = forecast is not None and len(difference) * UNSURE < forecast.whole_bytes
     if is_clear or len(difference) <= base.stored_bytes * CLEARLY_SMALLER:
         return Codec.DELTA, difference
-    whole = _encode_whole(data, element)
+    whole = encode_whole(data, element, level=level)
     return (Codec.DELTA, difference) if len(difference) < len(whole[1]) else whole
 
 
@@ -118,9 +134,10 @@ def _forecast(data: Buffer, element: ElementType, base: Base) -> _Forecast | Non
     )
 
 
-def _encode_whole(data: Buffer, element: ElementType) -> tuple[Codec, Buffer]:
+def encode_whole(data: Buffer, element: ElementType, *, level: int = zstd.LEVEL) -> tuple[Codec, Buffer]:
+    """The smallest form of a chunk by itself, not yet verified."""
     if element is ElementType.NONE:
-        frame = zstd.encode(data)
+        frame = zstd.encode(data, level)
         if len(frame) * MAX_EXPANSION >= len(data):
             return (Codec.ZSTD, frame) if len(frame) <= len(data) * WORTH_COMPRESSING else (Codec.RAW, data)
     from cas_registry.codecs import planes

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from cas_registry.errors import FormatError, HostileNameError, LimitError
 from cas_registry.model import canonical
-from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, TreeId
+from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, TreeId
 from cas_registry.model.names import check_model, check_ref
 
 MAX_ENTRY_BYTES = 1024 * 1024
@@ -22,13 +22,13 @@ MAX_WHY_BYTES = 64 * 1024
 CATALOGUE = "catalogue"
 
 _FIELDS = (
-    "registry", "log", "n", "prev", "nonce", "op", "refs", "models", "format", "commit", "tree", "map", "versions", "gc_seen",
-    "time", "who", "why", "stats",
+    "registry", "log", "n", "prev", "nonce", "op", "refs", "models", "format", "commit", "tree", "map", "versions", "remap",
+    "gc_seen", "time", "who", "why", "stats",
 )  # fmt: skip
 
 
 class Operation(StrEnum):
-    """What an entry does. `retire`, `remap` and `barrier` belong to collection and repacking."""
+    """What an entry does: SET moves refs, REMAP gives versions other maps. `retire` and `barrier` belong to collection."""
 
     SET = "set"
     RETIRE = "retire"
@@ -43,7 +43,7 @@ class RefKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A commit as entry `at` introduced it, as the log's `number`-th version, with its tree and its root map."""
+    """A commit as entry `at` introduced it, as the log's `number`-th version, with its tree and its current root map."""
 
     commit: CommitId
     at: int
@@ -114,7 +114,8 @@ class CommitStats:
 class Entry:
     """One entry of a log. A model's log has `refs` (inline or as the id of a spilled table), the catalogue has `models`.
 
-    `commit`, `tree` and `map` are set where the entry introduces a commit; `versions` counts the commits introduced so far.
+    `commit`, `tree` and `map` are set where the entry introduces a commit; `versions` counts the commits introduced so far. `remap`
+    is the table of the versions that have another map by now.
     `format` holds the registry's format body in entry 1 of the catalogue: the copy from which a lost `format` is rebuilt.
     """
 
@@ -134,6 +135,7 @@ class Entry:
     tree: TreeId | None = None
     map: MapName | None = None
     versions: int = 0
+    remap: RemapId | None = None
     gc_seen: int = 0
     stats: CommitStats | None = None
 
@@ -160,6 +162,7 @@ def encode_entry(entry: Entry) -> bytes:
             "tree": entry.tree.hex if entry.tree else None,
             "map": entry.map.hex if entry.map else None,
             "versions": entry.versions,
+            "remap": entry.remap.hex if entry.remap else None,
             "gc_seen": entry.gc_seen,
             "time": entry.time_ms,
             "who": entry.who,
@@ -178,7 +181,8 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         raise FormatError(f"a log entry of {len(data):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
     identity, body = canonical.unseal(data, EntryId)
     (
-        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, gc_seen, time, who, why, stats
+        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, remap, gc_seen, time, who, why,
+        stats,
     ) = canonical.fields(canonical.decode(body, kind="entry"), *_FIELDS, what="entry")  # fmt: skip
     if not isinstance(op, str) or op not in _OPERATIONS:
         raise FormatError(f"a log entry with the operation {str(op)[:40]!r}")
@@ -186,6 +190,8 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         raise FormatError("an entry of the catalogue holds models, every other one refs")
     if len({commit is None, tree is None, map_root is None}) > 1:
         raise FormatError("a log entry that introduces a commit names its tree and its map too")
+    if (remap is not None and log == CATALOGUE) or (op == Operation.REMAP and (remap is None or commit is not None)):
+        raise FormatError("an entry that remaps names a table, introduces no commit, and is of a model's log")
     entry = Entry(
         registry=canonical.hex_digits(registry, what="registry"),
         log=CATALOGUE if log == CATALOGUE else _log_name(log),
@@ -203,6 +209,7 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         tree=None if tree is None else TreeId.parse(tree),
         map=None if map_root is None else MapName.parse(map_root),
         versions=canonical.integer(versions, what="versions"),
+        remap=None if remap is None else RemapId.parse(remap),
         gc_seen=canonical.integer(gc_seen, what="gc_seen"),
         stats=_decode_stats(stats),
     )

@@ -1,6 +1,6 @@
 """Ids: 32-byte BLAKE3 digests, one type per kind, so that a tree's id is never taken for a commit's.
 
-A file, chunk, pack or map is named by the plain BLAKE3 of its bytes (`b3sum` agrees); trees, commits, ref tables and
+A file, chunk, pack or map is named by the plain BLAKE3 of its bytes (`b3sum` agrees); trees, commits, ref tables, remap tables and
 log entries by BLAKE3 in key-derivation mode with a context per kind, so that no file can pose as metadata.
 """
 
@@ -105,6 +105,14 @@ class RefTableId(ObjectId):
     __slots__ = ()
     kind = "refs"
     context = "cas_registry v1 refs"
+
+
+class RemapId(ObjectId):
+    """Key-derived BLAKE3 of the table that gives repacked versions their maps."""
+
+    __slots__ = ()
+    kind = "remap"
+    context = "cas_registry v1 remap"
 
 
 class EntryId(ObjectId):

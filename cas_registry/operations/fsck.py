@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from cas_registry.backends import Backend
 from cas_registry.errors import FormatError, IntegrityError, NotFoundError, RegistryError, UnsupportedFormatError
-from cas_registry.model.entry import CATALOGUE, Entry, RefKind, RefTable, decode_entry
-from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, TreeId
+from cas_registry.model.entry import CATALOGUE, Entry, Operation, RefKind, RefTable, decode_entry
+from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, TreeId
 from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format
+from cas_registry.model.remap import RemapTable
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.findings import Finding, Findings, FsckReport, Severity
 from cas_registry.operations.fsck_data import DataCheck, VersionData
@@ -29,7 +30,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class _Introduced:
-    """A version as its log entry introduces it."""
+    """A version as its log entry introduces it, with the map that it has now."""
 
     label: str
     commit: CommitId
@@ -58,6 +59,7 @@ class _Check:
         self._objects = ObjectStore(backend)
         self._trees: dict[TreeId, tuple[TreeEntry, ...] | None] = {}
         self.findings = Findings()
+        self._remaps: dict[RemapId, RemapTable] = {}
         self.models: set[str] = set()
         self.sizes: Mapping[str, int] = {info.key: info.size_bytes for info in backend.list("")}
 
@@ -98,22 +100,28 @@ class _Check:
     def model_log(self, model: str, registry_format: RegistryFormat) -> list[_Introduced]:
         """Every version of a model that can still be told from its log."""
         entries = self._entries(model, registry_format)
-        versions: dict[CommitId, _Introduced] = {}
-        for entry in entries.values():
+        versions: dict[int, _Introduced] = {}
+        current = self._remap(model, entries)
+        for number, entry in entries.items():
             if entry.commit and entry.tree and entry.map:
                 label = f"{model}@{entry.commit.short}"
-                versions[entry.commit] = _Introduced(label, entry.commit, entry.tree, entry.map)
+                versions[number] = _Introduced(label, entry.commit, entry.tree, current.of(number, entry.map))
         for number, entry in entries.items():
             table = self._table(model, number, entry)
+            remap = self._remaps.get(entry.remap) if entry.remap else RemapTable()
             for row in (ref.version for kind in RefKind for ref in table.of(kind).values()) if table else ():
                 if row is None:
                     continue
                 label = f"{model}@{row.commit.short}"
-                known = versions.setdefault(row.commit, _Introduced(label, row.commit, row.tree, row.map))
-                if row.at not in entries:
+                introduced = entries.get(row.at)
+                if introduced is None:
                     problem = "missing or damaged: who made this version, and why, is lost"
                     self.findings.add(Severity.LOST, entry_key(model, row.at), problem, [label])
-                if (known.tree, known.map) != (row.tree, row.map):
+                    versions[row.at] = _Introduced(label, row.commit, row.tree, row.map)  # the last entry's row counts
+                elif (
+                    (introduced.commit, introduced.tree) != (row.commit, row.tree) or introduced.map is None or
+                    (remap is not None and remap.of(row.at, introduced.map) != row.map)
+                ):  # fmt: skip
                     problem = "a branch or tag gives a version another tree or map than the entry that introduced it"
                     self.findings.add(Severity.LOST, entry_key(model, number), problem, [label])
         return list(versions.values())
@@ -154,6 +162,30 @@ class _Check:
             there = object_key(identity) in self.sizes
             self.findings.add(Severity.LOST, object_key(identity), "damaged" if there else "missing", [label])
         return self._trees[identity]
+
+    def _remap(self, model: str, entries: Mapping[int, Entry]) -> RemapTable:
+        """The maps that repacked versions have by now: of the last table that can be read. Each must go on from the one before."""
+        current, named = RemapTable(), None
+        for number, entry in entries.items():
+            if entry.remap == named:
+                continue
+            key = entry_key(model, number)
+            named = entry.remap
+            if entry.op is not Operation.REMAP or named is None:
+                self.findings.add(Severity.LOST, key, "it changes the maps of versions, and is no entry that may")
+                continue
+            try:
+                table = self._objects.read_remap_table(named)
+            except RegistryError as error:
+                problem = f"{_problem(error)}: the maps of repacked versions of {key}; those that they had before are looked at instead"
+                self.findings.add(Severity.REPAIRABLE, object_key(named), problem)
+                continue
+            unknown = [at for at in table.maps if at >= number or (at in entries and not entries[at].commit)]
+            if unknown or not table.maps.keys() >= current.maps.keys():
+                problem = "it gives maps to what are no versions, or forgets versions that had one"
+                self.findings.add(Severity.LOST, object_key(named), problem)
+            self._remaps[named] = current = table
+        return current
 
     def _entries(self, log: str, registry_format: RegistryFormat) -> dict[int, Entry]:
         """The entries of a log that are whole, by number; gaps, damage and a broken chain become findings."""

@@ -69,9 +69,9 @@ class DataCheck:
         if damaged:
             self._report_packs(versions, damaged)
         named = {object_key(pack.name) for pack in self._needed}
-        self._note_unused(PACKS, listed.keys() - named, "of commits that were stopped, or lost a race")
+        self._note_unused(PACKS, listed.keys() - named, "of commits that were stopped or lost a race, or of before a repack")
         maps = {key for key in self._sizes if key.startswith(MAPS)}
-        self._note_unused(MAPS, maps - self._named_maps, "of commits that were stopped")
+        self._note_unused(MAPS, maps - self._named_maps, "of commits that were stopped, or of before a repack")
 
     def _check_references(self, version: VersionData, files: VersionFiles) -> None:
         lost: dict[str, list[tuple[str, TreeEntry, TreeId]]] = {}

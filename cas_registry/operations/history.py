@@ -77,8 +77,8 @@ class _Known:
         if identity not in self._found:
             self._fill(log, below)
         if identity not in self._found:
-            version = self._stores.refs(log).find_entry(identity)
-            self._fill(version.log, version.at)
+            recorded = self._stores.refs(log).introduction(identity)
+            self._fill(recorded.entry.log, recorded.n)
         if identity not in self._found:
             raise IntegrityError(f"commit {identity.short} is in no log; run reg fsck", commit=identity.hex)
         return self._found[identity]

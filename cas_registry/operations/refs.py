@@ -7,6 +7,7 @@ from cas_registry.errors import ConflictError, NotFoundError
 from cas_registry.model.entry import Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_ref
+from cas_registry.model.remap import RemapTable
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -51,7 +52,8 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
             return None
         if current and current.commit and not may_move:
             raise ConflictError(f"{request.kind.value} {request.name!r} of model {request.model!r} exists; delete it first")
-        return table.with_ref(request.kind, request.name, Ref(_row(head, table, version), head.n + 1))
+        remap = stores.refs(request.model).remap(head)
+        return table.with_ref(request.kind, request.name, Ref(_row(head, table, remap, version), head.n + 1))
 
     return _move(stores, request, change, version)
 
@@ -68,10 +70,10 @@ def delete_ref(stores: Stores, request: MoveRequest) -> MoveReport:
     return _move(stores, request, change, None)
 
 
-def _row(head: Recorded, table: RefTable, version: Version) -> VersionRow:
+def _row(head: Recorded, table: RefTable, remap: RemapTable, version: Version) -> VersionRow:
     """The row of a version; another model's is introduced to this one by the entry to come, unless a ref stands at it already."""
-    if version.log == head.entry.log:
-        return version.row
+    if version.log == head.entry.log:  # it may have been repacked since it was resolved
+        return replace(version.row, map=remap.of(version.at, version.map))
     rows = (ref.version for kind in RefKind for ref in table.of(kind).values())
     introduced = next((row for row in rows if row and row.commit == version.commit), None)
     return introduced or replace(version.row, at=head.n + 1, number=head.entry.versions + 1)

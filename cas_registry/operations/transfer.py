@@ -9,7 +9,7 @@ Memory is bounded by the constants below whatever the size of a file.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -257,16 +257,24 @@ def fetch_group(objects: ObjectStore, group: Sequence[Located], seeds: Seeds | N
     """
     local = seeds.read(group) if seeds else {}
     missing = [located for located in group if located.placement.chunk not in local]
-    bases = (located.base for located in missing if located.base and located.base.placement.chunk not in local)
-    stored: dict[Located, memoryview] = {}
-    for span in _spans({*missing, *bases}):
-        stored.update(objects.read_span(span))
+    stored = fetch_stored(objects, missing, local.keys())
     chunks: dict[Located, Buffer] = {}
     for located in missing:
         if located not in chunks:
             base = local.get(located.base.placement.chunk) if located.base else None
             chunks[located] = objects.decode(located, stored, base)
     return [chunks[located] if located in chunks else local[located.placement.chunk] for located in group]
+
+
+def fetch_stored(
+    objects: ObjectStore, group: Sequence[Located], at_hand: Set[ChunkId] = frozenset()
+) -> dict[Located, memoryview]:
+    """The stored forms of these chunks and of their bases (but for those `at_hand`), by few ranged reads; nothing is verified yet."""
+    bases = (located.base for located in group if located.base and located.base.placement.chunk not in at_hand)
+    stored: dict[Located, memoryview] = {}
+    for span in _spans({*group, *bases}):
+        stored.update(objects.read_span(span))
+    return stored
 
 
 def _spans(located: Iterable[Located]) -> Iterator[list[Located]]:

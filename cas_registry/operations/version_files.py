@@ -23,6 +23,12 @@ class VersionFile:
     entry: TreeEntry
     folder: TreeId
 
+    @property
+    def file_id(self) -> FileId:
+        """The id of its bytes."""
+        assert isinstance(self.entry.id, FileId)  # noqa: S101 - folders are no files
+        return self.entry.id
+
 
 class VersionFiles:
     """Finds the chunks of the files of one version; maps are read when they are needed, each once."""
@@ -71,10 +77,15 @@ class VersionFiles:
 
     def index(self, entry: TreeEntry, folder: TreeId) -> TensorIndex | None:
         """The tensors of a file, from its map. None where the file was no container of tensors to whoever committed it."""
+        encoded = self.encoded_index(entry, folder)
+        return decode_index(encoded, size_bytes=entry.size_bytes) if encoded is not None else None
+
+    def encoded_index(self, entry: TreeEntry, folder: TreeId) -> memoryview | None:
+        """The tensors of a file as its map has them."""
         encoded = self._root.indexes.get(entry.id.digest)
         if encoded is None and entry.id.digest not in self._root.files and (reference := self.reference(entry, folder)):
             encoded = self.load([reference])[reference].indexes.get(entry.id.digest)
-        return decode_index(encoded, size_bytes=entry.size_bytes) if encoded is not None else None
+        return encoded
 
     def reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
         """The map that the root names for a file; it may have a row for the file itself instead."""

@@ -1,7 +1,7 @@
 """The one place that spells keys. See docs/format.md, "Keys"."""
 
 from cas_registry.model.entry import CATALOGUE
-from cas_registry.model.ids import CommitId, FileId, MapName, PackName, RefTableId, TreeId
+from cas_registry.model.ids import CommitId, FileId, MapName, PackName, RefTableId, RemapId, TreeId
 
 FORMAT_KEY = "format"
 COMMITS = "commits/"
@@ -14,12 +14,12 @@ QUARANTINE = "quarantine/"
 HINT = "HEAD"
 
 
-def object_key(identity: CommitId | TreeId | RefTableId | MapName | PackName) -> str:
-    """The key of a content-named object. Spilled ref tables live beside the trees."""
+def object_key(identity: CommitId | TreeId | RefTableId | RemapId | MapName | PackName) -> str:
+    """The key of a content-named object. Spilled ref tables and remap tables live beside the trees."""
     match identity:
         case CommitId():
             return f"{COMMITS}{identity.hex}"
-        case TreeId() | RefTableId():
+        case TreeId() | RefTableId() | RemapId():
             return f"{TREES}{identity.hex}"
         case MapName():
             return f"{MAPS}{identity.hex}"

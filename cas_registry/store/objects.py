@@ -12,14 +12,15 @@ from cas_registry.errors import AlreadyExistsError, FormatError, IntegrityError,
 from cas_registry.model.canonical import MAX_METADATA_BYTES
 from cas_registry.model.commit import MAX_COMMIT_BYTES, Commit, decode_commit, encode_commit
 from cas_registry.model.entry import RefTable, decode_ref_table, encode_ref_table
-from cas_registry.model.ids import ChunkId, CommitId, MapName, PackName, RefTableId, TreeId
+from cas_registry.model.ids import ChunkId, CommitId, MapName, PackName, RefTableId, RemapId, TreeId
 from cas_registry.model.maps import ChunkMap, Located, PackInfo, Reference, decode_map
+from cas_registry.model.remap import RemapTable, decode_remap_table, encode_remap_table
 from cas_registry.model.tree import Tree, TreeEntry, decode_tree, encode_tree
 from cas_registry.store.layout import QUARANTINE, object_key
 
 T = TypeVar("T")
 _KEPT_TREES = 1024
-MetadataId = CommitId | TreeId | RefTableId | MapName
+MetadataId = CommitId | TreeId | RefTableId | RemapId | MapName
 
 
 class ObjectStore:
@@ -50,6 +51,10 @@ class ObjectStore:
     def read_ref_table(self, identity: RefTableId) -> RefTable:
         """A ref table that was too large for its log entry."""
         return self._read_many([identity], decode_ref_table, MAX_METADATA_BYTES)[0]
+
+    def read_remap_table(self, identity: RemapId) -> RemapTable:
+        """The maps of a log's repacked versions. IntegrityError if the table is missing or damaged."""
+        return self._read_many([identity], decode_remap_table, MAX_METADATA_BYTES)[0]
 
     def read_map(self, name: MapName) -> tuple[ChunkMap, int]:
         """A map and its length in bytes."""
@@ -105,6 +110,13 @@ class ObjectStore:
         self._create_named(identity, data)
         return identity
 
+    def write_remap_table(self, table: RemapTable) -> RemapId:
+        """Store a remap table; storing it again is free of effect."""
+        data = encode_remap_table(table)
+        identity = RemapId.of(data)
+        self._create_named(identity, data)
+        return identity
+
     def write_map(self, data: bytes) -> Reference:
         """Store a map's bytes under their name."""
         name = MapName.of(data)
@@ -154,6 +166,15 @@ class ObjectStore:
         except IntegrityError:
             again = {item: self.read_span([item])[item] for item in (located, located.base) if item}
             return _verified_chunk(located, again)
+
+    def verified_form(self, located: Located, stored: Mapping[Located, memoryview]) -> memoryview:
+        """The stored form of a chunk, after it was decoded and hashed as `decode` does: for copying it elsewhere."""
+        try:
+            _verified_chunk(located, stored)
+        except IntegrityError:
+            stored = {item: self.read_span([item])[item] for item in (located, located.base) if item}
+            _verified_chunk(located, stored)
+        return stored[located]
 
     def flush(self) -> None:
         """Return when everything written so far is durable."""

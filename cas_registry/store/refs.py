@@ -2,6 +2,7 @@
 
 import difflib
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,15 +18,18 @@ from cas_registry.model.entry import (
     encode_ref_table,
 )
 from cas_registry.model.ids import ID_HEX_DIGITS, CommitId, MapName, RefTableId, TreeId
+from cas_registry.model.remap import RemapTable
 from cas_registry.model.revision import Revision, parse_time
-from cas_registry.store.layout import entry_key
+from cas_registry.store.layout import entry_key, object_key
 from cas_registry.store.log import BATCH, Log, Recorded, check_writable
 from cas_registry.store.objects import ObjectStore
+
+READ_BATCH = 256  # entries of a whole log read at once
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A commit found: the entry `at` of model `log` introduced it as the log's `number`-th version, with its tree and map.
+    """A commit found: the entry `at` of model `log` introduced it as the log's `number`-th version, with its tree; and its current map.
 
     `log` is the model's own name, but for the earlier versions of a model that was forked from another.
     """
@@ -89,6 +93,27 @@ class ModelRefs:
             return self._objects.read_ref_table(refs)
         return refs or RefTable()
 
+    def remap(self, recorded: Recorded) -> RemapTable:
+        """The maps that repacked versions of this log have, as an entry leaves them."""
+        identity = recorded.entry.remap
+        if identity is None:
+            return RemapTable()
+        table = self._objects.read_remap_table(identity)
+        if max(table.maps) >= recorded.n:
+            key = object_key(identity)
+            raise IntegrityError(
+                f"{key} gives maps to versions that come after {entry_key(self.model, recorded.n)}; run reg fsck", key=key
+            )
+        return table
+
+    def versions(self, head: Recorded) -> Iterator[Version]:
+        """Every version that this log introduces, in order, with its current map. Entries are read in batches."""
+        remap = self.remap(head)
+        for start in range(1, head.n + 1, READ_BATCH):
+            for recorded in self.log.read_many(range(start, min(start + READ_BATCH, head.n + 1))):
+                if recorded.entry.commit is not None:
+                    yield self._introduced(recorded, remap)
+
     def next_entry(self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str) -> Entry:
         """The entry that follows `head` with this table, still without a commit. A large table is stored aside."""
         if head is not None:
@@ -106,10 +131,11 @@ class ModelRefs:
             why=why,
             refs=self._objects.write_ref_table(table) if spilled else table,
             versions=head.entry.versions if head else 0,
+            remap=head.entry.remap if head else None,
         )
 
     def version(self, row: VersionRow) -> Version:
-        """A row of this model's ref table as a version."""
+        """A row of the ref table that the head leaves as a version."""
         return Version(self.model, self.model, row.commit, row.at, row.number, row.tree, row.map)
 
     def resolve(self, revision: Revision, *, now_ms: int) -> Version:
@@ -117,21 +143,24 @@ class ModelRefs:
         found = self.head()
         if found is None:
             raise NotFoundError(f"model {self.model!r} has no versions yet; make one with reg commit", model=self.model)
-        _, table = found
+        head, table = found
         live = table.find(revision.name)
         if live is None:
             if revision.back or revision.as_of is not None:
                 raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
-            version = self._by_id(revision, table)
-            return self._ancestor(version.commit, revision) if revision.steps else version
+            version = self._by_id(revision, head, table)
+            return self._ancestor(version.commit, revision, head) if revision.steps else version
         ref = self._earlier(live[0], revision, live[1], now_ms=now_ms)
         if ref.version is None:
             raise NotFoundError(
                 f"{revision.text}: {live[0].value} {revision.name!r} was deleted at that point", revision=revision.text
             )
         if revision.steps:
-            return self._ancestor(ref.version.commit, revision)
-        return self.version(ref.version)
+            return self._ancestor(ref.version.commit, revision, head)
+        version = self.version(ref.version)
+        if ref == live[1]:
+            return version
+        return replace(version, map=self.remap(head).of(version.at, version.map))  # the row is of an earlier table
 
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a ref, newest first: one GET a move. NotFoundError if it never existed."""
@@ -152,22 +181,36 @@ class ModelRefs:
             ref = before
         return moves
 
-    def find_entry(self, commit_id: CommitId) -> Version:
-        """The version of a commit: its entry is the first one after the commit's position that names it."""
+    def find_entry(self, commit_id: CommitId, head: Recorded | None = None) -> Version:
+        """The version of a commit, of whatever log it was made in. `head` is this log's, if it is known."""
+        recorded = self.introduction(commit_id)
+        home = ModelRefs(self._logs.log(recorded.entry.log), self._objects, logs=self._logs)
+        if head is None or head.entry.log != home.model:
+            head = home.log.head() or recorded
+        return replace(home._introduced(recorded, home.remap(head)), model=self.model)  # noqa: SLF001 - one's own kind
+
+    def introduction(self, commit_id: CommitId) -> Recorded:
+        """The entry that introduces a commit: the first one after the commit's position that names it."""
         commit = self._objects.read_commit(commit_id)
         log = self._logs.log(commit.log)
         position, count = commit.position, 2
         while batch := log.read_after(position, count):
             for recorded in batch:
-                entry = recorded.entry
-                if entry.commit == commit_id and entry.tree and entry.map:
-                    return Version(self.model, commit.log, commit_id, entry.n, entry.versions, entry.tree, entry.map)
+                if recorded.entry.commit == commit_id:
+                    return recorded
             if len(batch) < count:
                 break
             position, count = batch[-1].n, min(count * 4, BATCH)
         raise NotFoundError(
             f"commit {commit_id.short} was never acknowledged in the log of {commit.log!r}", commit=commit_id.hex
         )
+
+    def _introduced(self, recorded: Recorded, remap: RemapTable) -> Version:
+        """The version that an entry of this log introduces; the one place that reads an entry's map."""
+        entry = recorded.entry
+        assert entry.commit and entry.tree and entry.map  # noqa: S101, PT018 - an entry has all three or none
+        current = remap.of(entry.n, entry.map)
+        return Version(self.model, self.model, entry.commit, entry.n, entry.versions, entry.tree, current)
 
     def _before(self, kind: RefKind, name: str, ref: Ref) -> Ref | None:
         if ref.moved <= 1:
@@ -197,7 +240,7 @@ class ModelRefs:
             ref = earlier
         return ref
 
-    def _by_id(self, revision: Revision, table: RefTable) -> Version:
+    def _by_id(self, revision: Revision, head: Recorded, table: RefTable) -> Version:
         if not revision.may_be_id:
             raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
         known = {row.commit: row for kind in RefKind for ref in table.of(kind).values() if (row := ref.version)}
@@ -213,7 +256,7 @@ class ModelRefs:
             try:
                 if not self._objects.has_commit(candidate):
                     continue
-                versions.append(self.find_entry(candidate))
+                versions.append(self.find_entry(candidate, head))
             except NotFoundError:
                 continue  # another writer lost a race with it: never acknowledged
         mine = [version for version in versions if version.log == self.model or version.commit in known]
@@ -227,7 +270,7 @@ class ModelRefs:
             )
         return mine[0]
 
-    def _ancestor(self, commit_id: CommitId, revision: Revision) -> Version:
+    def _ancestor(self, commit_id: CommitId, revision: Revision, head: Recorded) -> Version:
         for step in range(revision.steps):
             parents = self._objects.read_commit(commit_id).parents
             if not parents:
@@ -235,7 +278,7 @@ class ModelRefs:
                     f"{revision.text}: the history of {revision.name!r} has {step} earlier commits only", revision=revision.text
                 )
             commit_id = parents[0]
-        return replace(self.find_entry(commit_id), model=self.model)
+        return self.find_entry(commit_id, head)
 
     def _unknown(self, name: str, table: RefTable) -> str:
         there = [ref_name for kind in (RefKind.TAG, RefKind.BRANCH) for ref_name, ref in table.of(kind).items() if ref.commit]

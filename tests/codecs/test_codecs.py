@@ -96,10 +96,11 @@ def test_another_length_than_announced_is_refused(codec: Codec, change: int) -> 
 
 
 def test_a_compressor_that_corrupts_is_found_before_anything_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    def corrupt(data: bytes) -> bytes:
+    def corrupt(data: bytes, _: int = zstd.LEVEL) -> bytes:
         return zstd.encode(bytes(data[:-1]) + b"?")
 
     class Corrupting:
+        LEVEL = zstd.LEVEL
         encode = staticmethod(corrupt)
         decode = staticmethod(zstd.decode)
 

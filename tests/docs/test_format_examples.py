@@ -27,11 +27,24 @@ from cas_registry.model import canonical, commit, entry, maps, names, packs, reg
 from cas_registry.model.canonical import encode_scalars
 from cas_registry.model.commit import Commit, encode_commit
 from cas_registry.model.entry import CommitStats, Entry, Operation, Ref, RefTable, VersionRow, encode_entry, encode_ref_table
-from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, FormatId, MapName, ObjectId, PackName, RefTableId, TreeId
+from cas_registry.model.ids import (
+    ChunkId,
+    CommitId,
+    EntryId,
+    FileId,
+    FormatId,
+    MapName,
+    ObjectId,
+    PackName,
+    RefTableId,
+    RemapId,
+    TreeId,
+)
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference, decode_map
 from cas_registry.model.packs import PackBuilder, Recipe, decode_pack
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import ChunkingParameters, RegistryFormat, chunking_around, encode_format, format_body
+from cas_registry.model.remap import RemapTable, encode_remap_table
 from cas_registry.model.tensors import ElementType
 from cas_registry.model.tree import Mode, Tree, TreeEntry, encode_tree, make_tree
 from cas_registry.operations.init import create_registry
@@ -153,6 +166,10 @@ def _entry() -> bytes:
     )
 
 
+def _remap_table() -> bytes:
+    return encode_remap_table(RemapTable({1: MapName.of(_root_map()), 3: MapName.of(_folder_map())}))
+
+
 def _format() -> RegistryFormat:
     return RegistryFormat(REGISTRY, NOON_MS, chunking_around(registry_format.DEFAULT_CHUNK_BYTES))
 
@@ -179,7 +196,7 @@ def _sealed(kind: type[ObjectId], data: bytes) -> str:
 
 
 def _ids_example() -> str:
-    kinds = [FileId, ChunkId, PackName, MapName, TreeId, CommitId, RefTableId, EntryId, FormatId]
+    kinds = [FileId, ChunkId, PackName, MapName, TreeId, CommitId, RefTableId, RemapId, EntryId, FormatId]
     return "\n".join(f"{kind.kind:<8}{kind.context or '-':<24}{kind.of(HELLO).hex}" for kind in kinds)
 
 
@@ -194,6 +211,7 @@ def _keys_example() -> str:
         layout.object_key(CommitId.of(_commit())),
         layout.object_key(tree),
         layout.object_key(RefTableId.of(encode_ref_table(_table(deleted=True)))),
+        layout.object_key(RemapId.of(_remap_table())),
         layout.object_key(MapName.of(_root_map())),
         layout.object_key(_pack()[0].name),
         layout.file_hint_key(file),
@@ -420,6 +438,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "catalogue entry": lambda: _sealed(EntryId, _catalogue_entry()),
     "log entry": lambda: _sealed(EntryId, _entry()),
     "ref table": lambda: _named(RefTableId, encode_ref_table(_table(deleted=True))),
+    "remap table": lambda: _named(RemapId, _remap_table()),
     "commit": lambda: _named(CommitId, _commit()),
     "tree": lambda: "\n\n".join(_named(TreeId, encode_tree(tree)) for tree in _trees()),
     "pack": _pack_dump,
@@ -567,6 +586,7 @@ def _object_fields() -> dict[str, Iterable[str]]:
         "format": (*common, *registry_format._FIELDS),
         "entry": (*common, *entry._FIELDS),
         "ref table": (*common, "table"),
+        "remap table": (*common, "maps"),
         "commit": (*common, *commit._FIELDS),
         "tree": json.loads(encode_tree(_trees()[0])),
     }
@@ -596,7 +616,9 @@ def test_limit_is_the_constant(what: str, value: str, constant: str) -> None:
     assert float(number.replace(",", "")) * _UNITS[unit] == actual
 
 
-@pytest.mark.parametrize("module", ["canonical", "commit", "entry", "names", "packs", "placement", "registry_format", "tree"])
+@pytest.mark.parametrize(
+    "module", ["canonical", "commit", "entry", "names", "packs", "placement", "registry_format", "remap", "tree"]
+)
 def test_every_limit_of_the_model_is_in_a_table(module: str) -> None:
     documented = {constant.rpartition(".")[2] for _, _, constant in _limits()}
     assert {name for name in vars(import_module(f"cas_registry.model.{module}")) if name.startswith("MAX_")} <= documented

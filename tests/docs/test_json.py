@@ -28,6 +28,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("tag --history", ["tag", "--history", "prod"]),
     ("models", ["models"]),
     ("stats", ["stats"]),
+    ("repack", ["repack", "--dry-run"]),
     ("fsck", ["fsck", "--read-data"]),
     ("doctor", ["doctor"]),
     ("status", ["status", "out", "--rev", "main"]),

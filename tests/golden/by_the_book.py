@@ -54,6 +54,16 @@ def read_refs(root: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, list[
     return refs
 
 
+def read_remap(root: Path, entry: Mapping[str, Any]) -> dict[int, str]:
+    """The maps of repacked versions, by the number of the entry that introduced each, as an entry leaves them."""
+    if entry["remap"] is None:
+        return {}
+    rows = _json(_named(root, "trees", entry["remap"], "remap"), "remap")["maps"]
+    assert [at for at, _ in rows] == sorted({at for at, _ in rows})
+    assert 0 < rows[0][0] <= rows[-1][0] < entry["n"]
+    return dict(rows)
+
+
 def read_version(root: Path, row: list[Any]) -> dict[str, tuple[str, bytes]]:
     """Every file and folder of the version in a row of a ref table, all bytes verified."""
     _, commit, at, number, tree, root_map = row
@@ -284,7 +294,9 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
         "encryption": "none", "writers": "shared",
     }  # fmt: skip
     common = {"v": 1, "kind": "entry", "registry": registry, "op": "set", "gc_seen": 0, "time": time_ms, "who": "book"}
-    nothing = {"refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "stats": None}
+    nothing = {
+        "refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "remap": None, "stats": None,
+    }  # fmt: skip
     catalogue = {**common, **nothing, "log": "catalogue", "versions": 0, "why": ""}
     first = _append(root, {**catalogue, "n": 1, "prev": None, "models": {}, "format": canonical(body).decode()})
     _write(root / "format", sealed(body, "format"))

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from blake3 import blake3
 
 from cas_registry.model.entry import RefKind
-from cas_registry.operations import placing
+from cas_registry.operations import placing, repack, repack_writing
 from cas_registry.registry import Model, Registry, init_registry
 from cas_registry.settings import Settings
 from cas_registry.store import refs
@@ -119,6 +119,12 @@ def make(root: Path) -> Registry:
         model.branch("experiment", "main")
         model.commit(write_folder(parent, third), branch="experiment", message="third", metrics={"accuracy": 0.95})
         model.delete_tag("v0.1", reason="a mistake")
+        with (
+            patch.object(repack, "WORTH_SHARE", 0),
+            patch.object(repack_writing, "BIG_FILE_BYTES", 16 * 1024),
+            patch.object(repack_writing, "INLINE_BYTES", 400),
+        ):
+            assert model.repack().remapped == 3
         served = write_folder(parent, {path: first[path] for path in ("weights.bin", "config.json")})
         registry.model("serving").commit(served, message="only the weights")
         with patch.object(refs, "MAX_INLINE_TABLE_BYTES", 0):

@@ -72,6 +72,15 @@ def test_the_golden_registry_has_what_is_hard_to_read() -> None:
     assert isinstance(log[-1]["refs"], str), "a ref table stored apart"
     assert by_the_book.read_refs(GOLDEN, log[-1])["tags"]["v0.1"] == [7], "a deleted tag"
     rows, recipes = zip(*(by_the_book.read_pack(path.read_bytes()) for path in (GOLDEN / "packs").iterdir()), strict=True)
+    assert log[7]["op"] == "remap", "an entry that gives versions other maps"
+    assert log[7]["remap"] == log[8]["remap"], "the next one carries them on"
+    remap = by_the_book.read_remap(GOLDEN, log[-1])
+    assert sorted(remap) == [1, 4, 6], "all versions repacked"
+    assert all(log[at - 1]["map"] != name for at, name in remap.items())
+    bases = [{row[7] for row in pack if row[7]} for pack in rows]
+    assert any(
+        base in {row[0].hex() for row in pack if row[4] != 3} for pack, found in zip(rows, bases, strict=True) for base in found
+    ), "a delta in one pack with its base"
     assert {row[4] for pack in rows for row in pack} == {0, 1, 2, 3}, "chunks of all four codecs"
     assert max(total for pack in recipes for total, _ in pack.values()) > 10, "a file of many chunks"
     roots = [by_the_book.Map(GOLDEN, entry["map"]) for entry in log if entry["map"]]
@@ -166,6 +175,17 @@ def test_another_reader_made_from_the_page_reads_every_version_ever_named() -> N
     assert set(seen) == {1, 2, 3}
 
 
+def test_another_reader_finds_every_version_by_its_entry() -> None:
+    log = by_the_book.read_log(GOLDEN, "digits")
+    remap = by_the_book.read_remap(GOLDEN, log[-1])
+    introduced = [entry for entry in log if entry["commit"]]
+    assert len(introduced) == len(versions())
+    for entry, files in zip(introduced, versions(), strict=True):
+        for name in (entry["map"], remap[entry["n"]]):
+            row = [0, entry["commit"], entry["n"], entry["versions"], entry["tree"], name]
+            assert by_the_book.read_version(GOLDEN, row) == _with_parents(files)
+
+
 def test_packs_alone_tell_where_every_file_lies() -> None:
     rows_of: dict[str, tuple[Any, ...]] = {}
     recipes: dict[str, tuple[int, dict[int, str]]] = {}
@@ -252,7 +272,7 @@ def _uses_of_a_head(model: Model, folder: Path) -> Iterator[Callable[[], object]
 
 
 def test_a_newer_entry_is_refused_by_readers_and_writers(golden: Path, tmp_path: Path) -> None:
-    _rewrite(golden / "refs" / "digits" / "0000000008", "entry", lambda value: value.update(v=2, more=1))
+    _rewrite(golden / "refs" / "digits" / "0000000009", "entry", lambda value: value.update(v=2, more=1))
     before = _objects(golden)
     for use in _uses_of_a_head(_open(golden).model("digits"), tmp_path):
         with pytest.raises(UnsupportedFormatError, match="upgrade"):
@@ -262,7 +282,7 @@ def test_a_newer_entry_is_refused_by_readers_and_writers(golden: Path, tmp_path:
 
 
 def test_a_collected_registry_is_read_but_not_written(golden: Path) -> None:
-    _rewrite(golden / "refs" / "digits" / "0000000008", "entry", lambda value: value.update(gc_seen=1))
+    _rewrite(golden / "refs" / "digits" / "0000000009", "entry", lambda value: value.update(gc_seen=1))
     model = _open(golden).model("digits")
     assert model.read_bytes("main", "config.json") == versions()[1]["config.json"][1]
     with pytest.raises(UnsupportedFormatError, match="upgrade"):
@@ -292,12 +312,12 @@ def test_newer_and_unknown_metadata_is_refused(kind: str, change: dict[str, Any]
 
 def test_the_history_of_a_ref_never_runs_in_a_circle(golden: Path) -> None:
     def claim_a_later_move(entry: dict[str, Any]) -> None:
-        entry["refs"]["tags"]["prod"][0] = 8
+        entry["refs"]["tags"]["prod"][0] = 9
 
-    _rewrite(golden / "refs" / "digits" / "0000000007", "entry", claim_a_later_move)
+    _rewrite(golden / "refs" / "digits" / "0000000008", "entry", claim_a_later_move)
     model = _open(golden).model("digits")
     for use in (lambda: model.history(RefKind.TAG, "prod"), lambda: model.resolve("prod@{1}")):
-        with pytest.raises(IntegrityError, match="refs/digits/0000000007"):
+        with pytest.raises(IntegrityError, match="refs/digits/0000000008"):
             use()
 
 

@@ -32,7 +32,7 @@ from cas_registry.model.entry import (
     RefTable,
     VersionRow,
 )
-from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, MapName, ObjectId, PackName, RefTableId, TreeId
+from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, MapName, ObjectId, PackName, RefTableId, RemapId, TreeId
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference
 from cas_registry.model.names import check_model, check_ref, fold, is_component
 from cas_registry.model.packs import HEADER_BYTES, NONCE_BYTES, PackBuilder, Recipe
@@ -192,13 +192,15 @@ def entries(draw: st.DrawFn) -> Entry:
     n = draw(st.integers(1, MAX_ENTRY_NUMBER))
     rows = st.builds(ModelRow, counts(MAX_ENTRY_NUMBER), st.booleans())
     introduces = draw(st.booleans())
+    remaps = not catalogue and not introduces and draw(st.booleans())
+    operations = [Operation.REMAP] if remaps else [operation for operation in Operation if operation is not Operation.REMAP]
     return Entry(
         registry=draw(_hex_digits(32)),
         log=CATALOGUE if catalogue else draw(model_names()),
         n=n,
         prev=None if n == 1 else draw(ids(EntryId)),
         nonce=draw(_hex_digits(32)),
-        op=draw(st.sampled_from(Operation)),
+        op=draw(st.sampled_from(operations)),
         time_ms=draw(counts()),
         who=draw(stored_texts()),
         why=draw(stored_texts()),
@@ -209,6 +211,7 @@ def entries(draw: st.DrawFn) -> Entry:
         tree=draw(ids(TreeId)) if introduces else None,
         map=draw(ids(MapName)) if introduces else None,
         versions=draw(counts()),
+        remap=draw(ids(RemapId)) if remaps else None if catalogue else draw(st.none() | ids(RemapId)),
         gc_seen=draw(counts()),
         stats=draw(st.none() | st.builds(CommitStats, counts(), counts(), counts(), counts())),
     )
@@ -337,8 +340,8 @@ def example_entries() -> list[Entry]:
     table = example_ref_tables()[0]
     plain = Entry("0" * 31 + "a", "fraud", 1, None, "b" * 32, Operation.SET, 1_793_491_200_123, "ada", "", refs=table)
     full = Entry(
-        plain.registry, plain.log, 2, EntryId.of(b"1"), "c" * 32, Operation.REMAP, 5, "ada", "because", table,
-        commit=CommitId.of(b"c"), tree=TreeId.of(b"t"), map=MapName.of(b"m"), versions=2, gc_seen=3,
+        plain.registry, plain.log, 2, EntryId.of(b"1"), "c" * 32, Operation.SET, 5, "ada", "because", table,
+        commit=CommitId.of(b"c"), tree=TreeId.of(b"t"), map=MapName.of(b"m"), versions=2, remap=RemapId.of(b"r"), gc_seen=3,
         stats=CommitStats(4, 5_000, 300, 20),
     )  # fmt: skip
     spilled = Entry(
@@ -348,7 +351,20 @@ def example_entries() -> list[Entry]:
         plain.registry, CATALOGUE, 1, None, "e" * 32, Operation.RETIRE, 7, "ada", "old",
         models={"fraud": ModelRow(2), "gone": ModelRow(1, retired=True)}, format='{"kind":"format"}',
     )  # fmt: skip
-    return [plain, full, spilled, catalogue]
+    remapped = Entry(
+        plain.registry,
+        plain.log,
+        4,
+        EntryId.of(b"3"),
+        "f" * 32,
+        Operation.REMAP,
+        8,
+        "ada",
+        "repack",
+        table,
+        remap=RemapId.of(b"s"),
+    )
+    return [plain, full, spilled, remapped, catalogue]
 
 
 def example_formats() -> list[RegistryFormat]:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.ladder import CodecShare, Ladder
+    from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.refs import MoveReport, MoveRequest
     from cas_registry.operations.repack import RepackReport
     from cas_registry.operations.stats import ModelStats, RegistryStats
@@ -64,6 +65,7 @@ __all__ = [
     "BoundFolder",
     "CheckoutReport",
     "CodecShare",
+    "CommitPlan",
     "CommitReport",
     "DoctorReport",
     "FileInfo",
@@ -104,6 +106,7 @@ AnyPath = str | PathLike[str]
 _REPORTS = {
     "CheckoutReport": "checkout",
     "CodecShare": "ladder",
+    "CommitPlan": "plan",
     "CommitReport": "commit",
     "DoctorReport": "doctor",
     "FsckReport": "fsck",
@@ -334,6 +337,41 @@ class Model:
             for tag in request.tags:
                 self.tag(tag, report.commit.hex, reason=message)
         return report
+
+    def plan(
+        self,
+        paths: AnyPath | Sequence[AnyPath],
+        *,
+        branch: str = "main",
+        base: str | None = None,
+        delta: str = "auto",
+        prices: Mapping[str, Scalar] | None = None,
+        progress: Progress | None = None,
+    ) -> CommitPlan:
+        """What `commit` of the same paths would write: bytes raw, new and stored, requests, and dollars by `prices` (the fields of
+        `Prices`; by default the list prices of S3). Files are read and encoded; nothing is written anywhere."""
+        from cas_registry.operations.commit import CommitRequest, check_delta
+        from cas_registry.operations.plan import parse_prices, plan_commit
+
+        items = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+        folders = [Path(fspath(item)) for item in items]
+        request = CommitRequest(
+            model=self._name,
+            paths=folders,
+            author=self._world.author,
+            time_ms=self._now_ms,
+            branch=branch,
+            base=self.resolve(base) if base else None,
+            delta=check_delta(delta),
+        )
+        return plan_commit(
+            self._stores,
+            request,
+            prices=parse_prices(prices or {}),
+            stat_cache=self._stat_cache(folders[0] if len(folders) == 1 else None, read_only=True),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
 
     def checkout(
         self,
@@ -618,12 +656,13 @@ class Model:
         folder = self._world.cache_folder if wanted else None
         return FileCache(folder, limit_bytes=self._world.cache_bytes if folder else 0, clock_ns=self._world.clock_ns)
 
-    def _stat_cache(self, folder: Path | None) -> StatCache:
+    def _stat_cache(self, folder: Path | None, *, read_only: bool = False) -> StatCache:
         cache = self._world.cache_folder
         if cache is None or folder is None:
             return StatCache(None)
         return StatCache(
-            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.cache"
+            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.cache",
+            read_only=read_only,
         )
 
 

@@ -24,6 +24,7 @@ from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
 from cas_registry.operations.ladder import CodecShare, Ladder
+from cas_registry.operations.plan import CommitPlan
 from cas_registry.operations.refs import MoveReport
 from cas_registry.operations.repack import RepackReport
 from cas_registry.operations.stats import ModelStats, RegistryStats
@@ -45,7 +46,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutReport, CodecShare, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, StatusReport, Version, VersionDiff]  # fmt: skip
+REPORTS = [CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, StatusReport, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

@@ -148,6 +148,41 @@ class CountingBackend:
             self.bytes_out += sent
 
 
+class DryBackend:
+    """Reads what is there and drops what is written, as if it had been: for finding out what an operation would cost."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+
+    @property
+    def url(self) -> str:
+        return self._inner.url
+
+    def get(self, key: str, *, start: int = 0, length: int) -> bytes:
+        return self._inner.get(key, start=start, length=length)
+
+    def get_many(self, keys: Sequence[str], *, length: int) -> list[bytes | None]:
+        return self._inner.get_many(keys, length=length)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._inner.list(prefix)
+
+    def stat(self, key: str) -> ObjectInfo:
+        return self._inner.stat(key)
+
+    def put(self, key: str, data: Data) -> None:
+        pass
+
+    def create(self, key: str, data: Data) -> None:
+        pass
+
+    def delete(self, key: str) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
 class SingleWriterBackend:
     """`create` by looking first, for a store that ignores conditions. Safe only while one process writes."""
 

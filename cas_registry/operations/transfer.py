@@ -32,7 +32,7 @@ R = TypeVar("R")
 READ_BUFFER_BYTES = 2 * 1024 * 1024
 BATCHES_IN_FLIGHT = 4  # about 2 MiB each, raw and encoded
 PACKS_IN_FLIGHT = 2  # beside the one being filled
-GROUP_RAW_BYTES = 8 * 1024 * 1024
+GROUP_RAW_BYTES = 4 * 1024 * 1024
 GROUP_CHUNKS = 2048
 GROUPS_IN_FLIGHT = 4
 # glibc gives blocks of this size and less back to the system each time, and faults them in anew, until a larger one was freed once;
@@ -44,12 +44,12 @@ SPAN_BYTES = 16 * 1024 * 1024
 
 @contextmanager
 def worker_pool(executor: Executor | None = None, *, threads: int = 0) -> Iterator[Executor]:
-    """The given executor, or threads (as many as there are processors, at least four) that end with the block."""
+    """The given executor, or threads (one more than there are processors) that end with the block."""
     bytes(_ARENA_BYTES)
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=threads or max(4, os.cpu_count() or 1), thread_name_prefix="cas_registry") as pool:
+    with ThreadPoolExecutor(max_workers=threads or (os.cpu_count() or 1) + 1, thread_name_prefix="cas_registry") as pool:
         yield pool
 
 

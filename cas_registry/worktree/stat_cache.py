@@ -38,8 +38,9 @@ class StatCache:
     after the tree reads a hundred bytes. What is damaged is not there.
     """
 
-    def __init__(self, location: Path | None) -> None:
+    def __init__(self, location: Path | None, *, read_only: bool = False) -> None:
         self._location = location
+        self._read_only = read_only
         self._rows: dict[str, dict[str, _Known]] | None = None
         self._tree: tuple[bytes, bytes] | None = None
         self._changed = False
@@ -101,8 +102,8 @@ class StatCache:
         self._rows = kept
 
     def save(self) -> None:
-        """Write the cache if it changed. A failure is ignored: the cache is a convenience."""
-        if not self._changed or self._location is None:
+        """Write the cache if it changed and may be written. A failure is ignored: the cache is a convenience."""
+        if not self._changed or self._location is None or self._read_only:
             return
         temporary = self._location.with_name(f"{self._location.name}.{secrets.token_hex(8)}")
         data = _encode(self._table, self._tree or _read_head(self._location))

@@ -140,3 +140,20 @@ def test_a_bound_folder_with_its_own_binding_needs_no_current_one(story: Shell, 
 def test_ids_are_those_of_b3sum(story: Shell):
     data = (story.folder / "out" / "model.bin").read_bytes()
     assert story.reg("ls", "main:model.bin", "--json").json["entries"][0]["id"] == blake3.blake3(data).hexdigest()
+
+
+def test_a_plan_shows_bytes_requests_and_dollars_and_writes_nothing(bound: Shell):
+    bound.write("out/a", "a" * 5000)
+    found = bound.reg("commit", "out", "--plan")
+    assert "would write, and nothing was written" in found.stdout
+    assert "$0.0000" in found.stdout
+    assert bound.json("commit", "out", "--plan", "--price", "gb_month=1e9")["month_dollars"] > 1
+    assert bound.json("models")["models"] == []
+    assert "there is no price 'put'" in bound.reg("commit", "out", "--plan", "--price", "put=1", code=2).stderr
+    assert "give dollars" in bound.reg("commit", "out", "--plan", "--price", "gb_month=cheap", code=2).stderr
+
+
+def test_a_plan_says_when_there_is_nothing_to_commit(bound: Shell):
+    bound.write("out/a", "a")
+    bound.reg("commit", "out")
+    assert "no commit would be made" in bound.reg("commit", "out", "--plan").stdout

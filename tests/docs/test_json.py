@@ -14,6 +14,7 @@ from cas_registry.cli import reg
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 STORY: list[tuple[str, list[str]]] = [
     ("init", ["init", "../registry", "--model", "fraud"]),
+    ("commit --plan", ["commit", "out", "--plan"]),
     ("commit", ["commit", "out", "-m", "first", "--param", "lr=0.001", "--metric", "auc=0.91"]),
     ("tag NAME REV", ["tag", "prod", "main", "-m", "works"]),
     ("", ["commit", "changed", "-m", "deeper", "--param", "lr=0.001", "--metric", "auc=0.93"]),

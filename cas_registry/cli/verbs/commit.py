@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     reg commit out/ -b experiment --tag candidate
     reg commit model.safetensors config.json -M fraud
     reg commit out/ --expect main~0            (only if nobody committed since)
+    reg commit out/ --plan                     (what it would write and cost)
     """
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -43,9 +44,15 @@ if TYPE_CHECKING:
 @click.option("--expect", metavar="REV", help="Commit only if the branch stands at REV.")
 @click.option("--author", metavar="WHO", help="In place of REG_AUTHOR or user@host.")
 @click.option("--allow-empty", is_flag=True, help="Commit even if the files are those of the branch's last version.")
+@click.option("--plan", is_flag=True, help="Say what would be written, in bytes, requests and dollars; write nothing.")
+@click.option(
+    "--price", "prices", metavar="K=V", multiple=True, callback=parse_pairs,
+    help="For --plan: dollars of thousand_writes, thousand_reads or gb_month, in place of S3's list prices.",
+)  # fmt: skip
 def commit(
     session: Session, paths: tuple[Path, ...], message: str, branch: str, params: Mapping[str, Scalar], metrics: Mapping[str, Scalar],
-    tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool,
+    tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool, plan: bool,
+    prices: Mapping[str, Scalar],
 ) -> None:  # fmt: skip
     """Store files as a new version of a model.
 
@@ -58,6 +65,13 @@ def commit(
     numbers = {name: _number(name, found) for name, found in metrics.items()}
     model = session.model()
     _refuse_registry_inside(session.registry.url, paths)
+    if plan:
+        from cas_registry.cli.views.plan import PLAN, Planned
+
+        with session.progress() as progress:
+            planned = model.plan(list(paths), branch=branch, base=base, delta=delta, prices=prices, progress=progress)
+        session.out.show(PLAN, Planned(planned, session.registry.url))
+        return
     with session.progress() as progress:
         report = model.commit(
             list(paths), branch=branch, message=message, params=params, metrics=numbers, tags=tags, base=base, delta=delta, expect=expect,

@@ -147,8 +147,8 @@ def test_a_plan_shows_bytes_requests_and_dollars_and_writes_nothing(bound: Shell
     found = bound.reg("commit", "out", "--plan")
     assert "would write, and nothing was written" in found.stdout
     assert "$0.0000" in found.stdout
-    assert bound.json("commit", "out", "--plan", "--price", "gb_month=1e9")["month_dollars"] > 1
-    assert bound.json("models")["models"] == []
+    assert bound.reg("commit", "out", "--plan", "--price", "gb_month=1e9", "--json").json["month_dollars"] > 1
+    assert bound.reg("models", "-q").stdout == ""
     assert "there is no price 'put'" in bound.reg("commit", "out", "--plan", "--price", "put=1", code=2).stderr
     assert "give dollars" in bound.reg("commit", "out", "--plan", "--price", "gb_month=cheap", code=2).stderr
 

@@ -32,7 +32,7 @@ R = TypeVar("R")
 READ_BUFFER_BYTES = 2 * 1024 * 1024
 BATCHES_IN_FLIGHT = 4  # about 2 MiB each, raw and encoded
 PACKS_IN_FLIGHT = 2  # beside the one being filled
-GROUP_RAW_BYTES = 4 * 1024 * 1024
+GROUP_RAW_BYTES = 8 * 1024 * 1024
 GROUP_CHUNKS = 2048
 GROUPS_IN_FLIGHT = 4
 # glibc gives blocks of this size and less back to the system each time, and faults them in anew, until a larger one was freed once;

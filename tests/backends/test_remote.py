@@ -196,14 +196,15 @@ class Scripted:
                     scripted.hang.wait(30)
                     self.close_connection = True
                     return
+                body, missing_bytes = scripted.body, scripted.missing_bytes  # the test may script the next answer already
                 self.send_response(scripted.status)
                 for name, value in scripted.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(scripted.body) + scripted.missing_bytes))
+                self.send_header("Content-Length", str(len(body) + missing_bytes))
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(scripted.body)
-                self.close_connection = bool(scripted.missing_bytes)
+                    self.wfile.write(body)
+                self.close_connection = bool(missing_bytes)
 
             do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer
 

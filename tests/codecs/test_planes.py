@@ -147,3 +147,12 @@ def test_a_plane_that_announces_more_than_its_elements_takes_no_memory() -> None
         finally:
             tracemalloc.stop()
         assert peak < 256 * 1024
+
+
+def test_a_plane_that_takes_more_than_its_elements_is_refused() -> None:
+    """What a frame does not make smaller is stored as it is: there is one way to write what gains nothing."""
+    frame = zstd.encode(noise(COUNT))
+    assert len(frame) > COUNT
+    assert decode(struct.pack("<I", COUNT) + noise(COUNT), COUNT, 1) == noise(COUNT)
+    with pytest.raises(FormatError):
+        decode(struct.pack("<I", len(frame)) + frame, COUNT, 1)

@@ -53,7 +53,7 @@ def _chunks(weights: Callable[..., Any]) -> list[tuple[bytes, bytes]]:
 
 
 def _build(chunks: list[tuple[bytes, bytes]]) -> Any:
-    builder = PackBuilder(NONCE, pack_bytes=DEFAULT_PACK_BYTES)
+    builder = PackBuilder(NONCE, buffer=memoryview(bytearray(DEFAULT_PACK_BYTES)))
     for digest, piece in chunks:
         builder.add(digest, piece, raw_bytes=len(piece), codec=Codec.RAW)
     return builder.finish()

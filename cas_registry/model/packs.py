@@ -23,8 +23,7 @@ from cas_registry.model.registry_format import MAX_PACK_BYTES
 MAGIC = b"CASPACK\x01"
 END_MAGIC = b"KCAPSAC\x01"
 NONCE_BYTES = 16
-_FIRST_BYTES = 1024 * 1024
-_HEADROOM_BYTES = 1024 * 1024
+_FIRST_BYTES = 64 * 1024
 RECIPE_CHUNKS = 262_144  # chunk ids in one recipe part: 8 MiB
 _HEADER = struct.Struct("<8s16s8x")
 _CHUNK = struct.Struct("<32sIIIBBHI")  # id, offset, stored, raw, codec, element, reserved, base
@@ -59,14 +58,11 @@ class PackFooter:
 class PackBuilder:
     """Collects stored chunks in memory until the pack is full. Not thread-safe.
 
-    The buffer is allocated in two steps: little, for most commits change little and zeroing 32 MiB takes 20 ms; then room for
-    `pack_bytes` and some more: a buffer that grows would be copied again and again, and one over 32 MiB goes back to the system
-    when it is freed.
+    They are put into `buffer`, or into one of the builder's own where that is too small.
     """
 
-    def __init__(self, nonce: bytes, *, pack_bytes: int = 0) -> None:
-        self._pack_bytes = pack_bytes
-        self._data = bytearray(min(pack_bytes, _FIRST_BYTES))
+    def __init__(self, nonce: bytes, *, buffer: memoryview | None = None) -> None:
+        self._data = memoryview(bytearray(_FIRST_BYTES)) if buffer is None else buffer
         self._end = 0
         self._rows: list[bytes] = []
         self._bases: dict[bytes, int] = {}
@@ -114,14 +110,14 @@ class PackBuilder:
         self._append(footer)
         counts = (len(self._rows), len(self._recipes), len(self._bases))
         self._append(_TRAILER.pack(blake3.blake3(footer).digest(), len(footer), *counts, END_MAGIC))
-        data = memoryview(self._data)[: self._end]
+        data = self._data[: self._end]
         return PackName.of(data), data
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
         end = self._end + len(data)
         if end > len(self._data):
-            larger = bytearray(max(end, self._pack_bytes) + _HEADROOM_BYTES)
-            larger[: self._end] = memoryview(self._data)[: self._end]
+            larger = memoryview(bytearray(max(end, 2 * len(self._data))))
+            larger[: self._end] = self._data[: self._end]
             self._data = larger
         self._data[self._end : end] = data
         self._end = end

@@ -32,6 +32,7 @@ from cas_registry.operations.transfer import (
     GROUP_RAW_BYTES,
     GROUPS_IN_FLIGHT,
     PACKS_IN_FLIGHT,
+    PackBuffers,
     fetch_stored,
     map_ordered,
 )
@@ -132,6 +133,7 @@ class _Filler:
     def __init__(self, ledger: Ledger, pack_bytes: int, sink: Sink) -> None:
         self._ledger = ledger
         self._pack_bytes = pack_bytes
+        self._buffers = PackBuffers(pack_bytes, reuse=False)
         self._sink = sink
         self._begin()
         self.packs: list[PackInfo] = []
@@ -159,7 +161,7 @@ class _Filler:
             self._close()
 
     def _begin(self) -> None:
-        self._builder = PackBuilder(os.urandom(16), pack_bytes=self._pack_bytes)
+        self._builder = PackBuilder(os.urandom(16), buffer=self._buffers.take())
         self._chunks: list[Moved] = []
         self._files: list[int] = []
 

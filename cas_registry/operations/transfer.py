@@ -7,6 +7,7 @@ together in one pack by one ranged read; groups overlap, results come back in or
 Memory is bounded by the constants below whatever the size of a file.
 """
 
+import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
+from cas_registry.backends import is_remote
 from cas_registry.chunking import Piece
 from cas_registry.codecs import Base, Buffer, encode_chunk
 from cas_registry.errors import IntegrityError
@@ -38,6 +40,7 @@ GROUPS_IN_FLIGHT = 4
 # glibc gives blocks of this size and less back to the system each time, and faults them in anew, until a larger one was freed once;
 # a zeroed block that is never touched costs nothing and is enough: a commit becomes a third faster
 _ARENA_BYTES = 31 * 1024 * 1024
+BUFFER_HEADROOM_BYTES = 1024 * 1024  # for the rounding of what a pack holds
 SPAN_GAP_BYTES = 256 * 1024  # bytes read and thrown away rather than asked for separately
 SPAN_BYTES = 16 * 1024 * 1024
 
@@ -125,6 +128,27 @@ class EncodedPiece:
     lineage: Lineage | None = None
 
 
+class PackBuffers:
+    """Memory to fill packs in. Fresh pages cost ten times what writing to used ones does, so folders get buffers back.
+
+    Of a remote store that is not safe to say: an attempt that timed out may still be sending what its buffer holds.
+    """
+
+    def __init__(self, pack_bytes: int, *, reuse: bool) -> None:
+        self._size_bytes = pack_bytes + BUFFER_HEADROOM_BYTES
+        self._reuse = reuse
+        self._spare: list[mmap.mmap] = []
+
+    def take(self) -> memoryview:
+        """A buffer of more than a pack's size; pages that are never touched cost nothing."""
+        return memoryview(self._spare.pop() if self._spare else mmap.mmap(-1, self._size_bytes))
+
+    def give(self, used: memoryview) -> None:
+        """Take back (a part of) a buffer that nobody reads any more."""
+        if self._reuse and isinstance(used.obj, mmap.mmap):
+            self._spare.append(used.obj)
+
+
 class PackWriter:
     """Fills packs with chunks that are not in the registry yet and uploads them while it goes on. Not thread-safe."""
 
@@ -134,9 +158,12 @@ class PackWriter:
         self._pack_bytes = pack_bytes
         self._known = known
         self._fresh: dict[bytes, Pending] = {}
-        self._builder = PackBuilder(os.urandom(16), pack_bytes=pack_bytes)
+        remote = is_remote(objects.url)
+        self._in_flight = PACKS_IN_FLIGHT if remote else 1  # a disk is as busy with one, and each takes a buffer
+        self._buffers = PackBuffers(pack_bytes, reuse=not remote)
+        self._builder = PackBuilder(os.urandom(16), buffer=self._buffers.take())
         self._slot = PackSlot()
-        self._uploads: deque[tuple[PackSlot, Future[PackInfo]]] = deque()
+        self._uploads: deque[tuple[PackSlot, memoryview, Future[PackInfo]]] = deque()
         self.packs: list[PackInfo] = []
         self.new_bytes = 0
 
@@ -192,7 +219,7 @@ class PackWriter:
 
     def __exit__(self, *error: object) -> None:
         """Cancel the uploads that have not begun and forget the others: a failed commit leaves only packs that nothing names."""
-        for _, future in self._uploads:
+        for *_, future in self._uploads:
             future.cancel()
         self._uploads.clear()
 
@@ -213,16 +240,17 @@ class PackWriter:
         return EncodedPiece(digest, len(piece.data), piece.element, codec, stored, line if codec is Codec.DELTA else None)
 
     def _upload(self) -> None:
-        self._settle(PACKS_IN_FLIGHT - 1)
+        self._settle(self._in_flight - 1)
         name, data = self._builder.finish()
-        self._uploads.append((self._slot, self._executor.submit(self._objects.write_pack, name, data)))
-        self._builder = PackBuilder(os.urandom(16), pack_bytes=self._pack_bytes)
+        self._uploads.append((self._slot, data, self._executor.submit(self._objects.write_pack, name, data)))
+        self._builder = PackBuilder(os.urandom(16), buffer=self._buffers.take())
         self._slot = PackSlot()
 
     def _settle(self, in_flight: int) -> None:
         while len(self._uploads) > in_flight:
-            slot, future = self._uploads.popleft()
+            slot, data, future = self._uploads.popleft()
             slot.info = future.result()
+            self._buffers.give(data)
             self.packs.append(slot.info)
 
 

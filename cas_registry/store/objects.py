@@ -30,6 +30,11 @@ class ObjectStore:
         self._backend = backend
         self._attached: dict[TreeId, bytes] = {}
 
+    @property
+    def url(self) -> str:
+        """Where the objects are, without credentials."""
+        return self._backend.url
+
     def read_commit(self, identity: CommitId) -> Commit:
         """The commit. IntegrityError if it is missing or damaged."""
         return self.read_commits([identity])[0]

@@ -1,4 +1,4 @@
-"""Peak resident memory of one big file in and out: python benchmarks/peak_memory.py [--gigabytes 5] [--s3]"""
+"""Peak resident memory of one big safetensors file in, in again with all weights moved, and out: python benchmarks/peak_memory.py [--gigabytes 5] [--s3]"""
 
 import argparse
 import json
@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import cas_registry as reg
 from benchmarks.real_model import store
+
+TENSOR_BYTES = 64 * 1024 * 1024
 
 
 def run(verb: str, url: str, folder: str, options: dict[str, Any]) -> None:
@@ -40,19 +42,34 @@ def main() -> None:
     if arguments.run:
         run(*arguments.run, json.loads(os.environ["REG_BENCH_OPTIONS"]))
         return
-    import numpy as np
-
     with store(s3=arguments.s3) as (url, options), tempfile.TemporaryDirectory() as temporary:
         reg.init(url, storage_options=options)
         folder = Path(temporary) / "big"
         folder.mkdir()
-        numbers = np.random.default_rng(0)
-        with (folder / "model.bin").open("wb") as file:
-            while file.tell() < arguments.gigabytes * 1e9:
-                file.write(numbers.standard_normal(16 * 1024 * 1024, dtype=np.float32).tobytes())
         environment = {**os.environ, "REG_BENCH_OPTIONS": json.dumps(options), "REG_CACHE": str(Path(temporary) / "cache")}
-        for verb in ("commit", "checkout"):
+        for step, verb in ((0, "commit"), (1, "commit"), (1, "checkout")):  # the second version is deltas to the first
+            if verb == "commit":
+                write_weights(folder / "model.safetensors", int(arguments.gigabytes * 1e9) // TENSOR_BYTES, step)
             subprocess.run([sys.executable, __file__, "--run", verb, url, str(folder)], check=True, env=environment)
+
+
+def write_weights(path: Path, count: int, step: int) -> None:
+    """A safetensors file of so many fp32 tensors of 64 MiB; those of a later step have moved a little."""
+    import numpy as np
+
+    names = [f"layer.{number}.weight" for number in range(count)]
+    offsets = [number * TENSOR_BYTES for number in range(count + 1)]
+    header = json.dumps(
+        {
+            name: {"dtype": "F32", "shape": [TENSOR_BYTES // 4], "data_offsets": [start, end]}
+            for name, start, end in zip(names, offsets, offsets[1:], strict=False)
+        }
+    ).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for number in range(count):
+            values = np.random.default_rng(number).standard_normal(TENSOR_BYTES // 4, dtype=np.float32)
+            file.write((values * np.float32(1 + step * 1e-5)).tobytes())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import blake3
 from cas_registry.errors import IntegrityError, LocalEditsError
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.tree import Mode
-from cas_registry.operations.file_writer import FileWriter, file_id
+from cas_registry.operations.file_writer import FileWriter
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.seeds import Earlier, find_seeds
 from cas_registry.operations.transfer import READ_BUFFER_BYTES, worker_pool
@@ -113,7 +113,7 @@ def checkout_version(
                 announce(folder)
             _clear(folder, plan)
             for file, stat in writer.write(seeds, pool):
-                stat_cache.put(target / file.path, stat, file_id(file), read_at_ns=clock_ns())
+                stat_cache.put(target / file.path, stat, file.file_id, read_at_ns=clock_ns())
         for file in plan.chmod:
             folder.set_executable(file.path, executable=file.entry.mode is Mode.EXECUTABLE)
         for path in sorted(set(plan.remove) - plan.clear):

@@ -12,7 +12,6 @@ import blake3
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.codecs import Buffer
 from cas_registry.errors import IntegrityError, RegistryError
-from cas_registry.model.ids import FileId
 from cas_registry.model.maps import Located
 from cas_registry.model.tree import Mode
 from cas_registry.operations.progress import Progress
@@ -40,7 +39,7 @@ class FileWriter:
         self._cache = cache
         self._link = link
         self._progress = progress
-        self._cached = [file for file in files if cache.has(file_id(file), file.entry.size_bytes)]
+        self._cached = [file for file in files if cache.has(file.file_id, file.entry.size_bytes)]
         self._counted = CountingBackend(stores.backend)
         self._done_bytes = 0
         there = {file.path for file in self._cached}
@@ -80,7 +79,7 @@ class FileWriter:
 
     def _take_cached(self, file: VersionFile) -> FileStat | None:
         """A copy of (with `link`, another name for) what the cache has; None where that is not the file after all."""
-        size_bytes, identity = file.entry.size_bytes, file_id(file)
+        size_bytes, identity = file.entry.size_bytes, file.file_id
         executable = file.entry.mode is Mode.EXECUTABLE
         with self._cache.open(identity, size_bytes) as handle:
             if handle is None:
@@ -95,8 +94,8 @@ class FileWriter:
         return stat
 
     def _linked(self, file: VersionFile) -> FileStat | None:
-        path = self._cache.path(file_id(file), file.entry.size_bytes) if self._link else None
-        return self._folder.link(file.path, path, file_id(file)) if path else None
+        path = self._cache.path(file.file_id, file.entry.size_bytes) if self._link else None
+        return self._folder.link(file.path, path, file.file_id) if path else None
 
     def _fetch(
         self, wanted: Sequence[tuple[VersionFile, tuple[Located, ...]]], seeds: Seeds | None, pool: Executor
@@ -115,7 +114,7 @@ class FileWriter:
     def _keep(self, file: VersionFile) -> bool:
         """Put a file that was just written into the cache; says whether it is there. Room for what is to come is left on the disk."""
         size_bytes = file.entry.size_bytes
-        if self._cache.path(file_id(file), size_bytes) is None:
+        if self._cache.path(file.file_id, size_bytes) is None:
             return False
         try:
             handle = self._folder.open_file(file.path)
@@ -123,7 +122,7 @@ class FileWriter:
             return False
         try:
             to_come_bytes = self.total_bytes - self._done_bytes - size_bytes
-            return self._cache.insert(file_id(file), size_bytes, handle, spare_bytes=to_come_bytes)
+            return self._cache.insert(file.file_id, size_bytes, handle, spare_bytes=to_come_bytes)
         finally:
             os.close(handle)
 
@@ -133,12 +132,6 @@ class FileWriter:
         return file, stat
 
 
-def file_id(file: VersionFile) -> FileId:
-    """The id of a file of a version: those of folders are not among them."""
-    assert isinstance(file.entry.id, FileId)  # noqa: S101 - list_files tells them apart
-    return file.entry.id
-
-
 def _verified(file: VersionFile, chunks: Iterator[Buffer], count: int) -> Iterator[Buffer]:
     """The next `count` chunks; raises at the end if they do not make up the file, before it gets its name."""
     hasher = blake3.blake3()
@@ -146,4 +139,4 @@ def _verified(file: VersionFile, chunks: Iterator[Buffer], count: int) -> Iterat
         data = next(chunks)
         hasher.update(data)
         yield data
-    verify_whole(file_id(file), file.path, hasher.digest())
+    verify_whole(file.file_id, file.path, hasher.digest())

@@ -50,8 +50,7 @@ def read_file(stores: Stores, version: Version, path: str) -> bytes:
     chunks = VersionFiles(stores.objects, version.map).chunks(file.entry, file.folder)
     with worker_pool() as pool:
         data = b"".join(fetch_chunks(stores.objects, pool, chunks))
-    assert isinstance(file.entry.id, FileId)  # noqa: S101 - find_file returns files
-    verify_whole(file.entry.id, path, FileId.of(data).digest)
+    verify_whole(file.file_id, path, FileId.of(data).digest)
     return data
 
 

@@ -21,6 +21,7 @@ from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, RefKind
 from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.keep import Keep
 from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
 from cas_registry.model.revision import Revision, parse_revision
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cas_registry.operations.checkout import CheckoutReport
+    from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.refs import MoveReport, MoveRequest
     from cas_registry.operations.repack import RepackReport
+    from cas_registry.operations.retention import Expiry
+    from cas_registry.operations.retire import RetireReport
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
@@ -65,9 +69,12 @@ __all__ = [
     "BoundFolder",
     "CheckoutReport",
     "CodecShare",
+    "CollectReport",
+    "CollectionInfo",
     "CommitPlan",
     "CommitReport",
     "DoctorReport",
+    "Expiry",
     "FileInfo",
     "FolderState",
     "FsckReport",
@@ -82,6 +89,7 @@ __all__ = [
     "Registry",
     "RegistryStats",
     "RepackReport",
+    "RetireReport",
     "StatusReport",
     "TensorChange",
     "TensorDelta",
@@ -105,10 +113,13 @@ __all__ = [
 AnyPath = str | PathLike[str]
 _REPORTS = {
     "CheckoutReport": "checkout",
+    "CollectReport": "collection",
+    "CollectionInfo": "collection",
     "CodecShare": "ladder",
     "CommitPlan": "plan",
     "CommitReport": "commit",
     "DoctorReport": "doctor",
+    "Expiry": "retention",
     "FsckReport": "fsck",
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
@@ -117,6 +128,7 @@ _REPORTS = {
     "MoveReport": "refs",
     "RegistryStats": "stats",
     "RepackReport": "repack",
+    "RetireReport": "retire",
     "StatusReport": "status",
     "TensorChange": "tensor_diff",
     "TensorDelta": "tensor_diff",
@@ -254,6 +266,72 @@ class Registry:
         names = sorted(check_model(name) for name in models) if models is not None else self.model_names()
         request = RepackRequest(names, self._world.author, self._world.clock_ns() // 1_000_000, level, dry_run)
         return repack(self._stores, request, progress=progress or NoProgress())
+
+    def gc(
+        self,
+        *,
+        delete: bool = False,
+        policy: bool = False,
+        grace_s: float = 24 * 3600,
+        trash_window_s: float = 7 * 24 * 3600,
+        confirmed: int | None = None,
+        progress: Progress | None = None,
+    ) -> CollectReport:
+        """Collect what no version needs: find it, and with `delete` go on with the collections under way and begin one of the rest.
+
+        Safe beside any number of writers, however long anybody stalls and whatever the clocks say; what was decided on is deleted once the
+        trash window has passed, by whichever run comes then. With `policy` what the retention policies let go is retired first.
+        Raises ConflictError where more than half of all bytes would go and `confirmed` is not the number of objects, IntegrityError
+        at anything that cannot be read: nothing more is deleted then.
+        """
+        from cas_registry.operations.collection import CollectRequest, collect
+        from cas_registry.operations.retention import apply_policies
+
+        if policy and delete:
+            apply_policies(self._stores, who=self._world.author, time_ms=self._now_ms)
+        request = CollectRequest(
+            self._world.author, self._now_ms, delete, int(grace_s * 1000), int(trash_window_s * 1000), confirmed
+        )
+        return collect(self._stores, request, progress=progress or NoProgress())
+
+    def undo_gc(self, epoch: int, *, reason: str = "") -> CollectionInfo:
+        """Call a collection off before it deletes. NotFoundError if there is none, ConflictError if it is too late."""
+        from cas_registry.operations.collection import undo
+
+        return undo(self._stores, epoch, who=self._world.author, time_ms=self._now_ms, why=reason)
+
+    def policies(self) -> Mapping[str, Keep]:
+        """The retention policies by model; `"*"` is that of every model without its own."""
+        return self._stores.catalogue.policies()
+
+    def set_policy(self, keep: Keep | None, *, model: str | None = None) -> None:
+        """Give a model (None: every model without its own) a retention policy, or take it away. Nothing is retired before `gc` applies it."""
+        from cas_registry.model.keep import EVERY_MODEL, check_keep
+
+        name = EVERY_MODEL if model is None else check_model(model)
+        self._stores.catalogue.set_policy(
+            name, check_keep(keep) if keep else None, time_ms=self._now_ms, who=self._world.author
+        )
+
+    def expired(self) -> list[Expiry]:
+        """What the retention policies let go: the next `gc(policy=True, delete=True)` retires it."""
+        from cas_registry.operations.retention import find_expired
+
+        return find_expired(self._stores, now_ms=self._now_ms)
+
+    def retire(self, model: str, *, reason: str = "", force: bool = False) -> RetireReport:
+        """Take a whole model away: its versions, branches and tags. ConflictError where it has tags, unless `force` deletes them.
+
+        What only it needed goes with the next collection. A later commit to the model begins it anew.
+        """
+        from cas_registry.operations.retire import RetireRequest, retire_model
+
+        request = RetireRequest(check_model(model), self._world.author, self._now_ms, reason, force)
+        return retire_model(self._stores, request)
+
+    @property
+    def _now_ms(self) -> int:
+        return self._world.clock_ns() // 1_000_000
 
     def fsck(self, *, read_data: bool = False, progress: Progress | None = None) -> FsckReport:
         """Check that everything a log names is there and whole; with `read_data` every byte of every pack."""
@@ -604,6 +682,28 @@ class Model:
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a branch or tag, newest first: who, when, why, from where to where."""
         return self._stores.refs(self._name).history(kind, name)
+
+    def retire(self, *revisions: str, reason: str = "", force: bool = False) -> RetireReport:
+        """Take versions away: nobody finds them any more, and what only they needed goes with the next collection.
+
+        ConflictError where a branch or tag stands at one of them, unless `force` deletes it. Commit, number and history stay.
+        """
+        from cas_registry.operations.retire import RetireRequest, retire_versions
+
+        request = RetireRequest(self._name, self._world.author, self._now_ms, reason, force)
+        return retire_versions(self._stores, request, [self.resolve(revision) for revision in revisions])
+
+    def restore(self, revision: str, *, reason: str = "") -> RetireReport:
+        """Take back that a version was retired, by its commit's id. ConflictError once a collection may delete what it needs."""
+        from cas_registry.operations.retire import RetireRequest, restore_version
+
+        try:
+            commit = self.resolve(revision).commit
+        except NotFoundError as error:
+            if "retired" not in error.fields:
+                raise
+            commit = CommitId.parse(error.fields["commit"])
+        return restore_version(self._stores, RetireRequest(self._name, self._world.author, self._now_ms, reason), commit)
 
     def repack(self, *, level: int | None = None, dry_run: bool = False, progress: Progress | None = None) -> RepackReport:
         """Encode all versions anew, each tensor against the best of all versions, the rest by zstd at `level`, in full packs.

@@ -49,6 +49,9 @@ _TABLE = (
         {
             "models": (f"{_VERBS}.stats", "List the models of the registry."),
             "stats": (f"{_VERBS}.stats", "Show what the registry holds and what it costs."),
+            "retire": (f"{_VERBS}.retire", "Take versions or a model away; nothing is deleted yet."),
+            "policy": (f"{_VERBS}.policy", "Say which versions stay when the registry is collected."),
+            "gc": (f"{_VERBS}.gc", "Delete what no version needs, safely beside writers."),
             "repack": (f"{_VERBS}.repack", "Encode old versions anew, smaller; no id changes."),
             "fsck": (f"{_VERBS}.fsck", "Check that everything is there and whole."),
             "doctor": (f"{_VERBS}.doctor", "Check a registry's URL end to end."),

@@ -115,6 +115,17 @@ def _parse_float(text: str) -> str | float:
         return text
 
 
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def parse_span(_: click.Context, parameter: click.Parameter, text: str) -> float:
+    """A click callback: `90s`, `12h`, `7d`, `2w` or `0` in seconds."""
+    digits, unit = (text[:-1], text[-1:]) if text[-1:] in _SPANS else (text, "")
+    if not digits.isdecimal() or not digits.isascii() or (not unit and int(digits)):
+        raise click.BadParameter(f"write a number with s, m, h, d or w, such as 12h, not {text!r}", param=parameter)
+    return float(int(digits) * _SPANS.get(unit, 1))
+
+
 def _parse_storage(_: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in pairs:

@@ -11,11 +11,13 @@ from enum import StrEnum
 from cas_registry.errors import FormatError, HostileNameError, LimitError
 from cas_registry.model import canonical
 from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, TreeId
+from cas_registry.model.keep import EVERY_MODEL, Keep, decode_keep, keep_value
 from cas_registry.model.names import check_model, check_ref
 
 MAX_ENTRY_BYTES = 1024 * 1024
 MAX_INLINE_TABLE_BYTES = 64 * 1024  # a larger ref table is stored as an object of its own
 MAX_ENTRY_NUMBER = 10**10 - 1  # ten digits in the key
+MAX_EPOCH = 10**10 - 1  # likewise
 MAX_REFS = 100_000
 MAX_WHO_BYTES = 1024
 MAX_WHY_BYTES = 64 * 1024
@@ -23,12 +25,13 @@ CATALOGUE = "catalogue"
 
 _FIELDS = (
     "registry", "log", "n", "prev", "nonce", "op", "refs", "models", "format", "commit", "tree", "map", "versions", "remap",
-    "gc_seen", "time", "who", "why", "stats",
+    "keep", "gc_seen", "gc_settled", "time", "who", "why", "stats",
 )  # fmt: skip
 
 
 class Operation(StrEnum):
-    """What an entry does: SET moves refs, REMAP gives versions other maps. `retire` and `barrier` belong to collection."""
+    """What an entry does: SET moves refs, REMAP gives versions other maps, RETIRE takes versions or a model away, BARRIER tells
+    every later writer of a collection."""
 
     SET = "set"
     RETIRE = "retire"
@@ -77,6 +80,11 @@ class RefTable:
     def of(self, kind: RefKind) -> Mapping[str, Ref]:
         return self.branches if kind is RefKind.BRANCH else self.tags
 
+    @property
+    def is_live(self) -> bool:
+        """Whether any branch or tag stands somewhere."""
+        return any(ref.version for kind in RefKind for ref in self.of(kind).values())
+
     def find(self, name: str) -> tuple[RefKind, Ref] | None:
         """The live tag or branch of that name."""
         for kind in (RefKind.TAG, RefKind.BRANCH):
@@ -116,6 +124,8 @@ class Entry:
 
     `commit`, `tree` and `map` are set where the entry introduces a commit; `versions` counts the commits introduced so far. `remap`
     is the table of the versions that have another map by now.
+    `keep` holds the retention policies of models, `"*"` that of all others; in the catalogue only.
+    Collections up to `gc_seen` have begun: whoever writes after this entry knows their lists. Those up to `gc_settled` are over.
     `format` holds the registry's format body in entry 1 of the catalogue: the copy from which a lost `format` is rebuilt.
     """
 
@@ -136,7 +146,9 @@ class Entry:
     map: MapName | None = None
     versions: int = 0
     remap: RemapId | None = None
+    keep: Mapping[str, Keep] | None = None
     gc_seen: int = 0
+    gc_settled: int = 0
     stats: CommitStats | None = None
 
 
@@ -163,7 +175,9 @@ def encode_entry(entry: Entry) -> bytes:
             "map": entry.map.hex if entry.map else None,
             "versions": entry.versions,
             "remap": entry.remap.hex if entry.remap else None,
+            "keep": None if entry.keep is None else {model: keep_value(rule) for model, rule in entry.keep.items()},
             "gc_seen": entry.gc_seen,
+            "gc_settled": entry.gc_settled,
             "time": entry.time_ms,
             "who": entry.who,
             "why": entry.why,
@@ -181,8 +195,8 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         raise FormatError(f"a log entry of {len(data):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
     identity, body = canonical.unseal(data, EntryId)
     (
-        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, remap, gc_seen, time, who, why,
-        stats,
+        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, remap, keep, gc_seen,
+        gc_settled, time, who, why, stats,
     ) = canonical.fields(canonical.decode(body, kind="entry"), *_FIELDS, what="entry")  # fmt: skip
     if not isinstance(op, str) or op not in _OPERATIONS:
         raise FormatError(f"a log entry with the operation {str(op)[:40]!r}")
@@ -192,6 +206,10 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         raise FormatError("a log entry that introduces a commit names its tree and its map too")
     if (remap is not None and log == CATALOGUE) or (op == Operation.REMAP and (remap is None or commit is not None)):
         raise FormatError("an entry that remaps names a table, introduces no commit, and is of a model's log")
+    if op in (Operation.RETIRE, Operation.BARRIER) and commit is not None:
+        raise FormatError("an entry that retires, or tells of a collection, introduces no commit")
+    if keep is not None and log != CATALOGUE:
+        raise FormatError("retention policies stand in the catalogue")
     entry = Entry(
         registry=canonical.hex_digits(registry, what="registry"),
         log=CATALOGUE if log == CATALOGUE else _log_name(log),
@@ -210,9 +228,13 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         map=None if map_root is None else MapName.parse(map_root),
         versions=canonical.integer(versions, what="versions"),
         remap=None if remap is None else RemapId.parse(remap),
-        gc_seen=canonical.integer(gc_seen, what="gc_seen"),
+        keep=None if keep is None else _decode_keep(keep),
+        gc_seen=canonical.integer(gc_seen, what="gc_seen", maximum=MAX_EPOCH),
+        gc_settled=canonical.integer(gc_settled, what="gc_settled", maximum=MAX_EPOCH),
         stats=_decode_stats(stats),
     )
+    if entry.gc_settled > entry.gc_seen or (entry.op is Operation.BARRIER and not entry.gc_seen):
+        raise FormatError("a log entry whose collections do not add up")
     if entry.n < 1 or (entry.prev is None) != (entry.n == 1):
         raise FormatError("the first entry of a log is number 1 and the only one without a predecessor")
     return identity, entry
@@ -313,6 +335,11 @@ def _decode_stats(value: canonical.Json) -> CommitStats | None:
     if row.keys() != {"files", "raw", "new", "stored"}:
         raise FormatError("stats with missing or unknown fields")
     return CommitStats(*(canonical.integer(row[key], what=key) for key in ("files", "raw", "new", "stored")))
+
+
+def _decode_keep(value: canonical.Json) -> dict[str, Keep]:
+    rules = canonical.mapping(value, what="keep")
+    return {model if model == EVERY_MODEL else _log_name(model): decode_keep(rule) for model, rule in rules.items()}
 
 
 def _ref_name(name: str) -> str:

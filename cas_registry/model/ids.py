@@ -115,6 +115,14 @@ class RemapId(ObjectId):
     context = "cas_registry v1 remap"
 
 
+class CollectionId(ObjectId):
+    """Key-derived BLAKE3 of the body of a collection's record: its seal."""
+
+    __slots__ = ()
+    kind = "collection"
+    context = "cas_registry v1 collection"
+
+
 class EntryId(ObjectId):
     """Key-derived BLAKE3 of a log entry's body: its seal, and the `prev` of the next entry."""
 

@@ -17,6 +17,7 @@ from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, Versio
 from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.model.names import check_ref
 from cas_registry.operations.progress import Progress
+from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import ModelRefs, Version
 from cas_registry.store.stores import Stores
@@ -123,24 +124,40 @@ def commit_files(
     from cas_registry.operations.writing import VersionWriter  # noqa: PLC0415 - 0.1 s that no unchanged folder waits for
 
     nearest = parent or _newest_version(refs, head)
-    writer = VersionWriter(stores, snapshot, request.paths, nearest, request.base, delta=request.delta)
+    threats = stores.threats(head[0].entry if head else None)
+    writer = VersionWriter(stores, snapshot, request.paths, nearest, request.base, threats, delta=request.delta)
+
+    def write_again(nearest: Version | None) -> Written:
+        anew = VersionWriter(stores, snapshot, request.paths, nearest, None, threats, delta=request.delta)
+        written = anew.write(stat_cache, clock_ns, progress, executor, lambda _: False)
+        assert written is not None  # noqa: S101 - it was told that nothing of it is known
+        return written
+
     written = writer.write(stat_cache, clock_ns, progress, executor, lambda tree: _is_nothing_new(request, parent, tree))
     if written is None:
         assert parent is not None  # noqa: S101 - nothing is new only against something
         return _report_nothing_new(request, parent, snapshot, writer.files_read)
-    return _publish(stores, refs, head, request, written)
+    return _publish(stores, refs, head, request, written, threats, write_again)
 
 
 def _publish(
-    stores: Stores, refs: ModelRefs, head: tuple[Recorded, RefTable] | None, request: CommitRequest, written: Written
-) -> CommitReport:
-    """Append the log entry; when another writer was faster, follow it and try again."""
-    if head is None:
-        stores.catalogue.ensure(request.model, time_ms=request.time_ms, who=request.author)
+    stores: Stores, refs: ModelRefs, head: tuple[Recorded, RefTable] | None, request: CommitRequest, written: Written,
+    threats: Threats, write_again: Callable[[Version | None], Written],
+) -> CommitReport:  # fmt: skip
+    """Append the log entry; when another writer was faster, follow it and try again.
+
+    Where a collection began since the head was read that `threats` knows of, whatever it may delete of the version is written anew.
+    """
     while True:
         recorded, table = head or (None, RefTable())
+        before = recorded.entry if recorded else None
+        if not table.is_live:  # a new model, or one that was retired
+            catalogue = stores.catalogue.ensure(request.model, time_ms=request.time_ms, who=request.author)
+            before = before or catalogue.entry
         _check_names(request, table)
         parent = _branch_version(refs, head, request.branch)
+        if before and threats.catch_up(before) and not threats.spares_version(written.root):
+            written = write_again(parent or _newest_version(refs, head))
         _check_expected(request, parent.commit if parent else None)
         if _is_nothing_new(request, parent, written.tree):
             assert parent is not None  # noqa: S101 - nothing is new only against something
@@ -169,7 +186,13 @@ def _publish(
             table = table.with_ref(RefKind.TAG, tag, ref)
         why = request.message.partition("\n")[0]
         entry = refs.next_entry(
-            recorded, table, registry=stores.format.registry, time_ms=request.time_ms, who=request.author, why=why
+            recorded,
+            table,
+            registry=stores.format.registry,
+            time_ms=request.time_ms,
+            who=request.author,
+            why=why,
+            before=before,
         )
         entry = replace(entry, commit=identity, tree=written.tree, map=written.root, versions=versions, stats=written.stats)
         stores.objects.flush()

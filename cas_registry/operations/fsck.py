@@ -105,7 +105,9 @@ class _Check:
         for number, entry in entries.items():
             if entry.commit and entry.tree and entry.map:
                 label = f"{model}@{entry.commit.short}"
-                versions[number] = _Introduced(label, entry.commit, entry.tree, current.of(number, entry.map))
+                root = current.of(number, entry.map)
+                if root is not None:
+                    versions[number] = _Introduced(label, entry.commit, entry.tree, root)
         for number, entry in entries.items():
             table = self._table(model, number, entry)
             remap = self._remaps.get(entry.remap) if entry.remap else RemapTable()
@@ -171,8 +173,8 @@ class _Check:
                 continue
             key = entry_key(model, number)
             named = entry.remap
-            if entry.op is not Operation.REMAP or named is None:
-                self.findings.add(Severity.LOST, key, "it changes the maps of versions, and is no entry that may")
+            if entry.op not in (Operation.REMAP, Operation.RETIRE) or named is None:
+                self.findings.add(Severity.LOST, key, "it changes what became of versions, and is no entry that may")
                 continue
             try:
                 table = self._objects.read_remap_table(named)

@@ -12,14 +12,17 @@ from cas_registry.errors import IntegrityError
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, RefKind
 from cas_registry.model.ids import CommitId
-from cas_registry.store.log import BATCH
+from cas_registry.store.log import BATCH, Recorded
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A commit in a history: its number in the log (`v17`), what it cost, and the refs that stand at it."""
+    """A commit in a history: its number in the log (`v17`), what it cost, and the refs that stand at it.
+
+    One that is `retired` can be looked at, but its files are not to be had.
+    """
 
     id: CommitId
     commit: Commit
@@ -28,6 +31,7 @@ class LogRecord:
     stats: CommitStats | None
     branches: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    retired: bool = False
 
 
 def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[LogRecord]:
@@ -36,6 +40,7 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
     table = found[1] if found else None
     names = {kind: _by_commit({name: ref.commit for name, ref in table.of(kind).items()} if table else {}) for kind in RefKind}
     known = _Known(stores)
+    known.learn_retired(first.model, found[0] if found else None)
     starts = {version.commit: version for version in (first, *more)}
     waiting = [(-version.at, version.commit.digest, version.log) for version in starts.values()]
     heapq.heapify(waiting)
@@ -47,6 +52,7 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
         yield LogRecord(
             identity, record.commit, record.number, record.at, record.stats,
             names[RefKind.BRANCH].get(identity, ()), names[RefKind.TAG].get(identity, ()),
+            known.is_retired(record.log, record.at),
         )  # fmt: skip
         for parent in record.commit.parents:
             if parent not in seen:
@@ -71,6 +77,7 @@ class _Known:
         self._stores = stores
         self._found: dict[CommitId, _Found] = {}
         self._read: set[tuple[str, int]] = set()
+        self._retired: dict[str, frozenset[int]] = {}
 
     def read(self, log: str, identity: CommitId, *, below: int) -> _Found:
         """Where a commit was introduced: in the entries right below, as most parents are, else wherever its own record says."""
@@ -82,6 +89,17 @@ class _Known:
         if identity not in self._found:
             raise IntegrityError(f"commit {identity.short} is in no log; run reg fsck", commit=identity.hex)
         return self._found[identity]
+
+    def is_retired(self, log: str, at: int) -> bool:
+        """Whether the version that an entry introduces was retired."""
+        if log not in self._retired:
+            self.learn_retired(log, self._stores.log(log).head())
+        return at in self._retired[log]
+
+    def learn_retired(self, log: str, head: Recorded | None) -> None:
+        """What is retired in a log with this head."""
+        maps = self._stores.refs(log).remap(head).maps if head else {}
+        self._retired[log] = frozenset(number for number, root in maps.items() if root is None)
 
     def _fill(self, log: str, top: int) -> None:
         if (log, top) in self._read:

@@ -1,7 +1,8 @@
 """What the registry is known to have: the files and chunks that a live entry leads to, and those that hints lead to.
 
 Known are the maps of the parent and of `--base`, which a live log entry names, and what a `files/` hint names, once its packs are checked to
-exist. Duplicates that these do not lead to are stored again, which is allowed.
+exist. Duplicates that these do not lead to are stored again, which is allowed. So is what a collection under way may delete: it counts as
+absent, but for what the parent holds, which the log itself keeps alive as long as its head is the one that was read.
 """
 
 from collections.abc import Sequence, Set
@@ -14,6 +15,7 @@ from cas_registry.model.maps import ChunkMap, Covers, Located, Reference
 from cas_registry.operations.predecessors import EarlierFile
 from cas_registry.operations.tensor_index import decode_index
 from cas_registry.operations.version_files import VersionFiles, list_files
+from cas_registry.store.epochs import Threats
 from cas_registry.store.layout import file_hint_key
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -27,8 +29,9 @@ Hinted = tuple[ChunkMap, Reference]
 class Known:
     """Files and chunks that the registry is known to have."""
 
-    def __init__(self, stores: Stores, parent: Version | None, base: Version | None) -> None:
+    def __init__(self, stores: Stores, parent: Version | None, base: Version | None, threats: Threats) -> None:
         self._stores = stores
+        self._threats = threats
         self._versions = [version for version in (parent, base) if version]
         self._parent = VersionFiles(stores.objects, parent.map) if parent else None
         self._base = VersionFiles(stores.objects, base.map) if base and (parent is None or base.map != parent.map) else None
@@ -38,7 +41,7 @@ class Known:
         self._budget = MAX_KNOWN_MAP_BYTES
         for files in (self._parent, self._base):
             if files:
-                self._learn(files.root, None)
+                self._learn(files.root, None, is_safe=files is self._parent)
 
     @property
     def trees(self) -> Set[bytes]:
@@ -47,7 +50,12 @@ class Known:
 
     def reference(self, covers: Covers, key: bytes) -> Reference | None:
         """The parent's map for exactly this big file, or this folder's small files."""
-        return self._parent.root.references.get((covers, key)) if self._parent else None
+        found = self._parent.root.references.get((covers, key)) if self._parent else None
+        if found is None or self._parent is None or not self._threats.caught_up:
+            return found
+        return (
+            found if self._threats.spares_map(found.name) and self._threats.spares(self._parent.load([found])[found]) else None
+        )
 
     def load(self, covers: Covers, kept: Set[bytes]) -> None:
         """Read the parent's maps of one kind that the new version does not keep (they hold what was changed), and the base's."""
@@ -65,21 +73,23 @@ class Known:
                     taken.append(reference)
             loaded = files.load(taken)
             for reference in taken:
-                self._learn(loaded[reference], reference)
+                self._learn(loaded[reference], reference, is_safe=files is self._parent)
 
     def follow_hints(self, files: Sequence[FileId], executor: Executor) -> None:
         """Learn what hints say of these big files, as far as it holds."""
         wanted = [file for file in files if self.file(file.digest) is None]
         answers = self._stores.backend.get_many([file_hint_key(file) for file in wanted], length=_HINT_BYTES) if wanted else []
         for hinted in executor.map(partial(_read_hinted, self._stores), wanted, answers):
-            if hinted and all(executor.map(self._stores.objects.pack_is_there, hinted[0].packs)):
+            if hinted and self._is_spared(*hinted) and all(executor.map(self._stores.objects.pack_is_there, hinted[0].packs)):
                 self.learn(hinted)
 
     def ask_hint(self, file: FileId) -> Hinted | None:
         """What the hint of one file leads to, not learned yet; a worker may ask."""
         (answer,) = self._stores.backend.get_many([file_hint_key(file)], length=_HINT_BYTES)
         hinted = _read_hinted(self._stores, file, answer)
-        return hinted if hinted and all(map(self._stores.objects.pack_is_there, hinted[0].packs)) else None
+        if hinted is None or not self._is_spared(*hinted):
+            return None
+        return hinted if all(map(self._stores.objects.pack_is_there, hinted[0].packs)) else None
 
     def learn(self, hinted: Hinted) -> None:
         """Take in what a hint led to."""
@@ -109,7 +119,13 @@ class Known:
         chunk_map, number = self._chunks[digest]
         return chunk_map.located(number)
 
-    def _learn(self, chunk_map: ChunkMap, reference: Reference | None) -> None:
+    def _is_spared(self, chunk_map: ChunkMap, reference: Reference | None) -> bool:
+        return self._threats.spares(chunk_map) and (reference is None or self._threats.spares_map(reference.name))
+
+    def _learn(self, chunk_map: ChunkMap, reference: Reference | None, *, is_safe: bool = False) -> None:
+        """Take in a map, unless a collection may delete it or a pack of it. Of the parent's that is asked only once one began meanwhile."""
+        if (not is_safe or self._threats.caught_up) and not self._is_spared(chunk_map, reference):
+            return
         self._maps.append((chunk_map, reference))
         for number, digest in enumerate(chunk_map.chunk_digests()):
             self._chunks.setdefault(digest, (chunk_map, number))

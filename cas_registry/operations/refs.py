@@ -8,8 +8,9 @@ from cas_registry.model.entry import Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_ref
 from cas_registry.model.remap import RemapTable
+from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
-from cas_registry.store.refs import Version
+from cas_registry.store.refs import Version, retired_error
 from cas_registry.store.stores import Stores
 
 
@@ -42,6 +43,8 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
     """Point a branch or tag at a version. ConflictError if the name is taken by the other kind, or exists and may not move."""
     check_ref(request.name)
 
+    threats: list[Threats] = []  # of the head that was read first
+
     def change(head: Recorded, table: RefTable) -> RefTable | None:
         other = RefKind.TAG if request.kind is RefKind.BRANCH else RefKind.BRANCH
         taken = table.of(other).get(request.name)
@@ -53,6 +56,16 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
         if current and current.commit and not may_move:
             raise ConflictError(f"{request.kind.value} {request.name!r} of model {request.model!r} exists; delete it first")
         remap = stores.refs(request.model).remap(head)
+        if version.log != head.entry.log:
+            if not threats:
+                threats.append(stores.threats(head.entry))
+            threats[0].catch_up(head.entry)
+            if not threats[0].spares_version(version.map):
+                raise ConflictError(
+                    f"{version.log}@{version.commit.short} is among what a collection may delete; try again when it is through, or call it "
+                    "off (reg gc --undo)",
+                    commit=version.commit.hex,
+                )
         return table.with_ref(request.kind, request.name, Ref(_row(head, table, remap, version), head.n + 1))
 
     return _move(stores, request, change, version)
@@ -73,7 +86,10 @@ def delete_ref(stores: Stores, request: MoveRequest) -> MoveReport:
 def _row(head: Recorded, table: RefTable, remap: RemapTable, version: Version) -> VersionRow:
     """The row of a version; another model's is introduced to this one by the entry to come, unless a ref stands at it already."""
     if version.log == head.entry.log:  # it may have been repacked since it was resolved
-        return replace(version.row, map=remap.of(version.at, version.map))
+        current = remap.of(version.at, version.map)
+        if current is None:
+            raise retired_error(version.log, version.commit, version.number)
+        return replace(version.row, map=current)
     rows = (ref.version for kind in RefKind for ref in table.of(kind).values())
     introduced = next((row for row in rows if row and row.commit == version.commit), None)
     return introduced or replace(version.row, at=head.n + 1, number=head.entry.versions + 1)

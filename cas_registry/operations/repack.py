@@ -13,7 +13,7 @@ from itertools import accumulate, islice
 
 from cas_registry.chunking import Piece
 from cas_registry.codecs import encode_whole
-from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
+from cas_registry.errors import ConflictError, InvalidInputError, NotFoundError, RegistryError
 from cas_registry.model.entry import Operation, Ref, RefKind, RefTable
 from cas_registry.model.ids import CommitId, MapName
 from cas_registry.model.maps import Located
@@ -35,7 +35,8 @@ from cas_registry.operations.transfer import (
     worker_pool,
 )
 from cas_registry.operations.version_files import VersionFile, VersionFiles, list_files
-from cas_registry.store.log import check_writable
+from cas_registry.store.epochs import Threats
+from cas_registry.store.log import Recorded
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -100,7 +101,8 @@ def repack(stores: Stores, request: RepackRequest, *, progress: Progress, execut
     level = DEFAULT_LEVEL if request.level is None else request.level
     if not 1 <= level <= MAX_LEVEL:
         raise InvalidInputError(f"level is {level}: zstd's levels for this go from 1 to {MAX_LEVEL}")
-    versions = {model: _versions(stores, model) for model in dict.fromkeys(request.models)}
+    heads = {model: _head(stores, model) for model in dict.fromkeys(request.models)}
+    versions = {model: list(stores.refs(model).versions(head)) for model, head in heads.items()}
     together = [version for found in versions.values() for version in found]
     with closing(Ledger()) as ledger, worker_pool(executor) as pool:
         _survey(stores.objects, ledger, together)
@@ -121,19 +123,20 @@ def repack(stores: Stores, request: RepackRequest, *, progress: Progress, execut
             return report
         ledger.forget_places()
         roots, after = _write(stores, ledger, together, pool, level, progress)
-        remapped = sum(_publish(stores, request, model, found, roots) for model, found in versions.items())
+        remapped = sum(
+            _publish(stores, request, model, found, roots, stores.threats(heads[model].entry))
+            for model, found in versions.items()
+        )
         if remapped:
             _leave_hints(stores, ledger)
         return replace(_report(request, versions, ledger, roots, moved, before, after, elsewhere), remapped=remapped)
 
 
-def _versions(stores: Stores, model: str) -> list[Version]:
-    refs = stores.refs(model)
-    head = refs.log.head()
+def _head(stores: Stores, model: str) -> Recorded:
+    head = stores.log(model).head()
     if head is None:
         raise NotFoundError(f"model {model!r} has no versions yet; make one with reg commit", model=model)
-    check_writable(head)
-    return list(refs.versions(head))
+    return head
 
 
 def _elsewhere(stores: Stores, models: Iterable[str]) -> Needs:
@@ -303,9 +306,13 @@ def _report(
 
 
 def _publish(
-    stores: Stores, request: RepackRequest, model: str, versions: Sequence[Version], roots: Mapping[MapName, MapName]
-) -> int:
-    """Append the entry that gives the versions their new maps; when another writer was faster, follow it and try again."""
+    stores: Stores, request: RepackRequest, model: str, versions: Sequence[Version], roots: Mapping[MapName, MapName],
+    threats: Threats,
+) -> int:  # fmt: skip
+    """Append the entry that gives the versions their new maps; when another writer was faster, follow it and try again.
+
+    What a collection threatens that the log's head told of when the repack began, or has told of since, is named by no new entry.
+    """
     refs = stores.refs(model)
     while True:
         found = refs.head()
@@ -320,6 +327,12 @@ def _publish(
         }
         if not maps:
             return 0
+        threats.catch_up(head.entry)
+        if not all(map(threats.spares_version, maps.values())):
+            raise ConflictError(
+                f"a collection that is under way may delete what the repack of {model!r} has written; repack again when it is through",
+                model=model,
+            )
         entry = refs.next_entry(
             head,
             _with_maps(table, maps),

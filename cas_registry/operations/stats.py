@@ -26,7 +26,7 @@ _AREAS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelStats:
-    """One model: versions in its log, their raw bytes, those that were new when committed, and what these took in packs."""
+    """One model: versions that are not retired, their raw bytes, those that were new when committed, and what these took in packs."""
 
     model: str
     versions: int
@@ -119,14 +119,16 @@ def _read_log(stores: Stores, model: str) -> tuple[ModelStats, list[tuple[TreeId
     head, table = found
     stats: list[CommitStats] = []
     versions: list[tuple[TreeId, MapName]] = []
+    remap = stores.refs(model).remap(head)
     for entry in walk_entries(stores.log(model), head.n):
+        if not entry.tree or not entry.map or (root := remap.of(entry.n, entry.map)) is None:
+            continue
+        versions.append((entry.tree, root))
         if entry.stats:
             stats.append(entry.stats)
-        if entry.tree and entry.map:
-            versions.append((entry.tree, entry.map))
     figures = ModelStats(
         model=model,
-        versions=head.entry.versions,
+        versions=len(versions),
         branches=sum(1 for ref in table.of(RefKind.BRANCH).values() if ref.commit),
         tags=sum(1 for ref in table.of(RefKind.TAG).values() if ref.commit),
         raw_bytes=sum(item.raw_bytes for item in stats),

@@ -15,6 +15,7 @@ from cas_registry.operations.progress import Progress
 from cas_registry.operations.snapshot import BuiltTrees, build_trees, check_unchanged, identify
 from cas_registry.operations.storing import Delta, Intake, Rows
 from cas_registry.operations.transfer import PackWriter, worker_pool
+from cas_registry.store.epochs import Threats
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 from cas_registry.worktree.scan import FoundFile, Snapshot
@@ -37,13 +38,15 @@ class VersionWriter:
     """Writes the version that a snapshot shows. `nearest` and `base` are versions in which to look for what is there already."""
 
     def __init__(
-        self, stores: Stores, snapshot: Snapshot, paths: Sequence[Path], nearest: Version | None, base: Version | None, *, delta: str
+        self, stores: Stores, snapshot: Snapshot, paths: Sequence[Path], nearest: Version | None, base: Version | None,
+        threats: Threats, *, delta: str,
     ) -> None:  # fmt: skip
         self._stores = stores
         self._snapshot = snapshot
         self._paths = paths
         self._nearest = nearest
         self._base = base
+        self._threats = threats
         self._delta = Delta(delta)
         self.files_read = 0
 
@@ -62,7 +65,7 @@ class VersionWriter:
             unread = [] if len(ids) == self._snapshot.count else [file for file in self._snapshot.files if file.path not in ids]
             if not unread and is_nothing_new((built := self._build(ids, stat_cache)).root):
                 return None
-            known = Known(self._stores, self._nearest, self._base)
+            known = Known(self._stores, self._nearest, self._base, self._threats)
             rows = Rows()
             with PackWriter(
                 self._stores.objects, pool, pack_bytes=self._stores.format.pack_bytes, known=known.has_chunk

@@ -1,12 +1,14 @@
 """The catalogue: which models there are. One log, fenced and chained as every other."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from cas_registry.errors import ConflictError, IntegrityError
 from cas_registry.model.entry import CATALOGUE, Entry, ModelRow, Operation
+from cas_registry.model.keep import Keep
 from cas_registry.model.names import check_model, fold
-from cas_registry.store.log import Log, Recorded, check_writable
+from cas_registry.store.log import Log, Recorded
 
 
 class Catalogue:
@@ -18,40 +20,101 @@ class Catalogue:
 
     def models(self) -> Mapping[str, ModelRow]:
         """Every model by name, retired ones too."""
-        return self._head().entry.models or {}
+        return self.head().entry.models or {}
 
-    def ensure(self, model: str, *, time_ms: int, who: str) -> None:
-        """Create the model unless it is there. ConflictError for a name that differs from another's in case only."""
+    def policies(self) -> Mapping[str, Keep]:
+        """The retention policies by model, `"*"` for all that have none of their own."""
+        return self.head().entry.keep or {}
+
+    def ensure(self, model: str, *, time_ms: int, who: str) -> Recorded:
+        """Create the model unless it is there; returns the catalogue's head. ConflictError for a name that differs from another's in
+        case only."""
         check_model(model)
-        while True:
-            head = self._head()
-            check_writable(head)
+
+        def create(head: Recorded) -> Entry | None:
             models = dict(head.entry.models or {})
             row = models.get(model)
             if row is not None and not row.retired:
-                return
+                return None
             clash = next((name for name in models if name != model and fold(name) == fold(model)), None)
             if clash:
                 raise ConflictError(f"model {model!r} differs from {clash!r} in case only; choose another name", model=model)
             models[model] = ModelRow(since=head.n + 1)
-            entry = Entry(
-                registry=self._registry,
-                log=CATALOGUE,
-                n=head.n + 1,
-                prev=head.id,
-                nonce=secrets.token_hex(16),
-                op=Operation.SET,
-                time_ms=time_ms,
-                who=who,
-                why=f"create model {model}",
-                models=models,
-                gc_seen=head.entry.gc_seen,
-            )
-            if self.log.append(entry):
-                self.log.write_hint(entry.n)
-                return
+            return replace(self._next(head, time_ms=time_ms, who=who, why=f"create model {model}"), models=models)
 
-    def _head(self) -> Recorded:
+        return self._append(create)
+
+    def retire(self, model: str, *, time_ms: int, who: str, why: str) -> None:
+        """Mark the model as taken away: it is listed no more. Its versions are its own log's affair."""
+
+        def mark(head: Recorded) -> Entry | None:
+            models = dict(head.entry.models or {})
+            row = models.get(model)
+            if row is None or row.retired:
+                return None
+            models[model] = ModelRow(since=head.n + 1, retired=True)
+            entry = self._next(head, time_ms=time_ms, who=who, why=why or f"retire model {model}")
+            return replace(entry, op=Operation.RETIRE, models=models)
+
+        self._append(mark)
+
+    def set_policy(self, model: str, keep: Keep | None, *, time_ms: int, who: str) -> None:
+        """Give a model (`"*"`: every one without its own) a retention policy, or take it away with None."""
+
+        def change(head: Recorded) -> Entry | None:
+            policies = dict(head.entry.keep or {})
+            if policies.get(model) == keep:
+                return None
+            if keep is None:
+                del policies[model]
+            else:
+                policies[model] = keep
+            entry = self._next(head, time_ms=time_ms, who=who, why=f"retention policy of {model}")
+            return replace(entry, keep=policies or None)
+
+        self._append(change)
+
+    def fence(self, epoch: int, settled: int, *, time_ms: int, who: str) -> Recorded:
+        """An entry whose writer, and all after it, know of collection `epoch`: the head if it is one, else a barrier."""
+
+        def barrier(head: Recorded) -> Entry | None:
+            if head.entry.gc_seen >= epoch:
+                return None
+            entry = self._next(head, time_ms=time_ms, who=who, why=f"collection {epoch}")
+            return replace(entry, op=Operation.BARRIER, gc_seen=epoch, gc_settled=max(settled, head.entry.gc_settled))
+
+        return self._append(barrier)
+
+    def _next(self, head: Recorded, *, time_ms: int, who: str, why: str) -> Entry:
+        return Entry(
+            registry=self._registry,
+            log=CATALOGUE,
+            n=head.n + 1,
+            prev=head.id,
+            nonce=secrets.token_hex(16),
+            op=Operation.SET,
+            time_ms=time_ms,
+            who=who,
+            why=why,
+            models=head.entry.models,
+            keep=head.entry.keep,
+            gc_seen=head.entry.gc_seen,
+            gc_settled=head.entry.gc_settled,
+        )
+
+    def _append(self, change: Callable[[Recorded], Entry | None]) -> Recorded:
+        """Append what `change` makes of the head, again for a new head until it lands; None: all is as it should be. Returns the head."""
+        while True:
+            head = self.head()
+            entry = change(head)
+            if entry is None:
+                return head
+            if appended := self.log.append(entry):
+                self.log.write_hint(entry.n)
+                return appended
+
+    def head(self) -> Recorded:
+        """The catalogue's last entry."""
         head = self.log.head()
         if head is None:
             raise IntegrityError("the catalogue has no entries: its first one is written when a registry is made; run reg fsck")

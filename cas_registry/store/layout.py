@@ -11,6 +11,7 @@ PACKS = "packs/"
 FILES = "files/"
 REFS = "refs/"
 QUARANTINE = "quarantine/"
+COLLECTIONS = "gc/"
 HINT = "HEAD"
 
 
@@ -30,6 +31,11 @@ def object_key(identity: CommitId | TreeId | RefTableId | RemapId | MapName | Pa
 def file_hint_key(file: FileId) -> str:
     """The hint that names a map holding a big file."""
     return f"{FILES}{file.hex}"
+
+
+def collection_key(epoch: int, record: str) -> str:
+    """A record (condemned, delete, verdict, done) of a collection."""
+    return f"{COLLECTIONS}{epoch:010d}/{record}"
 
 
 def log_prefix(log: str) -> str:

@@ -17,7 +17,6 @@ from cas_registry.errors import (
     IntegrityError,
     OutcomeUnknownError,
     RegistryError,
-    UnsupportedFormatError,
 )
 from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, decode_entry, encode_entry
 from cas_registry.model.ids import EntryId
@@ -52,7 +51,7 @@ class Log:
 
     def head(self) -> Recorded | None:
         """The last entry, or None for a log that does not exist yet."""
-        hint = self._read_hint()
+        hint = self.hint()
         at_hint, after = self._read_raw([hint, hint + 1]) if hint else (None, None)
         if at_hint is None:
             first = self._read_raw([1])[0]
@@ -133,7 +132,8 @@ class Log:
         except RegistryError:
             return
 
-    def _read_hint(self) -> int:
+    def hint(self) -> int:
+        """The last number as somebody noted it, 0 where nobody has: never to be believed, but a sign of lost entries where it is too high."""
         data = self._backend.get_many([hint_key(self.name)], length=_HINT_BYTES)[0]
         text = (data or b"").strip()
         number = int(text) if text.isdigit() and len(text) <= len(str(MAX_ENTRY_NUMBER)) else 0
@@ -185,9 +185,3 @@ def _unknown(key: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"the store stopped answering while {key} was written; it may have landed. Read the log before trying again", key=key
     )
-
-
-def check_writable(head: Recorded) -> None:
-    """Refuse to write after a collection: whoever does must know the lists of what is condemned. UnsupportedFormatError."""
-    if head.entry.gc_seen:
-        raise UnsupportedFormatError("this registry was collected by a newer cas_registry; upgrade before writing to it")

@@ -67,6 +67,10 @@ class ObjectStore:
         self._keep_trees(found[0])
         return found
 
+    def read_roots(self, names: Sequence[MapName]) -> list[ChunkMap]:
+        """Several root maps in one round trip. Nothing of them is kept."""
+        return [chunk_map for chunk_map, _ in self._read_many(names, _map_with_length, MAX_METADATA_BYTES)]
+
     def read_maps(self, references: Sequence[Reference]) -> list[ChunkMap]:
         """Several maps in one round trip; each must have the length that its reference gives."""
         found = self._read_many([reference.name for reference in references], _map_with_length, MAX_METADATA_BYTES)

@@ -2,7 +2,7 @@
 
 import difflib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from cas_registry.model.ids import ID_HEX_DIGITS, CommitId, MapName, RefTableId,
 from cas_registry.model.remap import RemapTable
 from cas_registry.model.revision import Revision, parse_time
 from cas_registry.store.layout import entry_key, object_key
-from cas_registry.store.log import BATCH, Log, Recorded, check_writable
+from cas_registry.store.log import BATCH, Log, Recorded
 from cas_registry.store.objects import ObjectStore
 
 READ_BATCH = 256  # entries of a whole log read at once
@@ -94,7 +94,7 @@ class ModelRefs:
         return refs or RefTable()
 
     def remap(self, recorded: Recorded) -> RemapTable:
-        """The maps that repacked versions of this log have, as an entry leaves them."""
+        """The maps that repacked versions of this log have, and which are retired, as an entry leaves them."""
         identity = recorded.entry.remap
         if identity is None:
             return RemapTable()
@@ -107,17 +107,22 @@ class ModelRefs:
         return table
 
     def versions(self, head: Recorded) -> Iterator[Version]:
-        """Every version that this log introduces, in order, with its current map. Entries are read in batches."""
+        """Every version that this log introduces and that is not retired, in order, with its current map. Entries are read in batches."""
         remap = self.remap(head)
         for start in range(1, head.n + 1, READ_BATCH):
             for recorded in self.log.read_many(range(start, min(start + READ_BATCH, head.n + 1))):
-                if recorded.entry.commit is not None:
-                    yield self._introduced(recorded, remap)
+                if recorded.entry.commit is not None and (version := self._introduced(recorded, remap)):
+                    yield version
 
-    def next_entry(self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str) -> Entry:
-        """The entry that follows `head` with this table, still without a commit. A large table is stored aside."""
-        if head is not None:
-            check_writable(head)
+    def next_entry(
+        self, head: Recorded | None, table: RefTable, *, registry: str, time_ms: int, who: str, why: str,
+        before: Entry | None = None,
+    ) -> Entry:  # fmt: skip
+        """The entry that follows `head` with this table, still without a commit. A large table is stored aside.
+
+        `before` is where the first entry of a log takes over from, as far as collections go: the catalogue's head.
+        """
+        before = head.entry if head else before
         spilled = len(encode_ref_table(table)) > MAX_INLINE_TABLE_BYTES
         return Entry(
             registry=registry,
@@ -132,7 +137,29 @@ class ModelRefs:
             refs=self._objects.write_ref_table(table) if spilled else table,
             versions=head.entry.versions if head else 0,
             remap=head.entry.remap if head else None,
+            gc_seen=before.gc_seen if before else 0,
+            gc_settled=before.gc_settled if before else 0,
         )
+
+    def fence(self, epoch: int, settled: int, *, registry: str, time_ms: int, who: str) -> Recorded:
+        """An entry whose writer, and all after it, know of collection `epoch`: the head if it is one, else a barrier."""
+        while True:
+            head = self.log.head()
+            if head is not None and head.entry.gc_seen >= epoch:
+                return head
+            if head is None:
+                entry = self.next_entry(None, RefTable(), registry=registry, time_ms=time_ms, who=who, why="")
+            else:
+                entry = replace(
+                    head.entry, n=head.n + 1, prev=head.id, nonce=secrets.token_hex(16), time_ms=time_ms, who=who,
+                    commit=None, tree=None, map=None, stats=None,
+                )  # fmt: skip
+            entry = replace(
+                entry, op=Operation.BARRIER, why=f"collection {epoch}", gc_seen=epoch, gc_settled=max(settled, entry.gc_settled)
+            )
+            if appended := self.log.append(entry):
+                self.log.write_hint(entry.n)
+                return appended
 
     def version(self, row: VersionRow) -> Version:
         """A row of the ref table that the head leaves as a version."""
@@ -160,7 +187,10 @@ class ModelRefs:
         version = self.version(ref.version)
         if ref == live[1]:
             return version
-        return replace(version, map=self.remap(head).of(version.at, version.map))  # the row is of an earlier table
+        current = self.remap(head).of(version.at, version.map)  # the row is of an earlier table
+        if current is None:
+            raise retired_error(self.model, version.commit, version.number)
+        return replace(version, map=current)
 
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a ref, newest first: one GET a move. NotFoundError if it never existed."""
@@ -187,7 +217,10 @@ class ModelRefs:
         home = ModelRefs(self._logs.log(recorded.entry.log), self._objects, logs=self._logs)
         if head is None or head.entry.log != home.model:
             head = home.log.head() or recorded
-        return replace(home._introduced(recorded, home.remap(head)), model=self.model)  # noqa: SLF001 - one's own kind
+        version = home._introduced(recorded, home.remap(head))  # noqa: SLF001 - one's own kind
+        if version is None:
+            raise retired_error(home.model, commit_id, recorded.entry.versions)
+        return replace(version, model=self.model)
 
     def introduction(self, commit_id: CommitId) -> Recorded:
         """The entry that introduces a commit: the first one after the commit's position that names it."""
@@ -205,11 +238,13 @@ class ModelRefs:
             f"commit {commit_id.short} was never acknowledged in the log of {commit.log!r}", commit=commit_id.hex
         )
 
-    def _introduced(self, recorded: Recorded, remap: RemapTable) -> Version:
-        """The version that an entry of this log introduces; the one place that reads an entry's map."""
+    def _introduced(self, recorded: Recorded, remap: RemapTable) -> Version | None:
+        """The version that an entry of this log introduces, None once it is retired; the one place that reads an entry's map."""
         entry = recorded.entry
         assert entry.commit and entry.tree and entry.map  # noqa: S101, PT018 - an entry has all three or none
         current = remap.of(entry.n, entry.map)
+        if current is None:
+            return None
         return Version(self.model, self.model, entry.commit, entry.n, entry.versions, entry.tree, current)
 
     def _before(self, kind: RefKind, name: str, ref: Ref) -> Ref | None:
@@ -251,24 +286,32 @@ class ModelRefs:
             candidates = [whole]
         else:
             candidates = self._objects.find_commits(revision.name)
-        versions: list[Version] = []
-        for candidate in candidates:
-            try:
-                if not self._objects.has_commit(candidate):
-                    continue
-                versions.append(self.find_entry(candidate, head))
-            except NotFoundError:
-                continue  # another writer lost a race with it: never acknowledged
+        versions, retired = self._acknowledged(candidates, head)
         mine = [version for version in versions if version.log == self.model or version.commit in known]
         if len(mine) > 1:
             names = ", ".join(version.commit.short for version in mine[:5])
             raise InvalidInputError(f"{revision.name} is ambiguous: {names}; give more digits", revision=revision.text)
+        if not mine and len(retired) == 1:
+            raise retired[0]
         if not mine:
             elsewhere = f" (model {versions[0].log!r} has it)" if versions else ""
             raise NotFoundError(
                 f"no commit of model {self.model!r} starts with {revision.name}{elsewhere}", revision=revision.text
             )
         return mine[0]
+
+    def _acknowledged(self, candidates: Sequence[CommitId], head: Recorded) -> tuple[list[Version], list[NotFoundError]]:
+        """The versions of those commits that a log introduces, and what is to be said of those that were retired."""
+        versions: list[Version] = []
+        retired: list[NotFoundError] = []
+        for candidate in candidates:
+            try:
+                if self._objects.has_commit(candidate):
+                    versions.append(self.find_entry(candidate, head))
+            except NotFoundError as error:  # another writer lost a race with it; or it was retired
+                if "retired" in error.fields:
+                    retired.append(error)
+        return versions, retired
 
     def _ancestor(self, commit_id: CommitId, revision: Revision, head: Recorded) -> Version:
         for step in range(revision.steps):
@@ -286,3 +329,11 @@ class ModelRefs:
         near = difflib.get_close_matches(name, there, n=1)
         hint = f"did you mean {near[0]!r}? There are" if near else "there are"
         return f"model {self.model!r} has no tag, branch or commit {name!r}; {hint}: {shown}"
+
+
+def retired_error(model: str, commit: CommitId, number: int) -> NotFoundError:
+    """What is said of a version that was retired."""
+    return NotFoundError(
+        f"version {number} of model {model!r} ({commit.short}) was retired; reg log tells by whom and why",
+        model=model, commit=commit.hex, retired=True,
+    )  # fmt: skip

@@ -6,11 +6,12 @@ from cas_registry.backends import Backend
 from cas_registry.backends.wrappers import SingleWriterBackend
 from cas_registry.errors import AlreadyExistsError, FormatError, IntegrityError, NotFoundError
 from cas_registry.model.canonical import seal
-from cas_registry.model.entry import CATALOGUE, MAX_ENTRY_BYTES, decode_entry
+from cas_registry.model.entry import CATALOGUE, MAX_ENTRY_BYTES, Entry, decode_entry
 from cas_registry.model.ids import FormatId
 from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format, encode_format, format_body
 from cas_registry.store.catalogue import Catalogue, first_entry
+from cas_registry.store.epochs import Epochs, Threats
 from cas_registry.store.layout import FORMAT_KEY, entry_key
 from cas_registry.store.log import Log
 from cas_registry.store.objects import ObjectStore
@@ -28,6 +29,15 @@ class Stores:
     @property
     def catalogue(self) -> Catalogue:
         return Catalogue(Log(self.backend, self.format.registry, CATALOGUE), self.format.registry)
+
+    @property
+    def epochs(self) -> Epochs:
+        """The records of collections."""
+        return Epochs(self.backend, self.format.registry)
+
+    def threats(self, head: Entry | None) -> Threats:
+        """What a writer who has read this head of a log (None: of a log that does not exist yet) must not name."""
+        return Threats(self.epochs, self.objects, head or self.catalogue.head().entry)
 
     def log(self, model: str) -> Log:
         """The log of a model, whether it exists or not."""

@@ -23,12 +23,14 @@ from cas_registry.chunking import Piece
 from cas_registry.chunking.fastcdc import ContentDefinedChunker
 from cas_registry.codecs import decode_chunk
 from cas_registry.errors import HostileNameError
-from cas_registry.model import canonical, commit, entry, maps, names, packs, registry_format
+from cas_registry.model import canonical, collection, commit, entry, keep, maps, names, packs, registry_format
 from cas_registry.model.canonical import encode_scalars
+from cas_registry.model.collection import Condemned, encode_condemned
 from cas_registry.model.commit import Commit, encode_commit
 from cas_registry.model.entry import CommitStats, Entry, Operation, Ref, RefTable, VersionRow, encode_entry, encode_ref_table
 from cas_registry.model.ids import (
     ChunkId,
+    CollectionId,
     CommitId,
     EntryId,
     FileId,
@@ -167,7 +169,13 @@ def _entry() -> bytes:
 
 
 def _remap_table() -> bytes:
-    return encode_remap_table(RemapTable({1: MapName.of(_root_map()), 3: MapName.of(_folder_map())}))
+    return encode_remap_table(RemapTable({1: MapName.of(_root_map()), 3: MapName.of(_folder_map()), 4: None}))
+
+
+def _condemned() -> bytes:
+    maps, packs = frozenset({MapName.of(_folder_map())}), frozenset({_pack()[0].name})
+    record = Condemned(REGISTRY, 1, maps, packs, 727, NOON_MS, "ada@example.org")
+    return encode_condemned(record, kind="condemned")
 
 
 def _format() -> RegistryFormat:
@@ -196,8 +204,8 @@ def _sealed(kind: type[ObjectId], data: bytes) -> str:
 
 
 def _ids_example() -> str:
-    kinds = [FileId, ChunkId, PackName, MapName, TreeId, CommitId, RefTableId, RemapId, EntryId, FormatId]
-    return "\n".join(f"{kind.kind:<8}{kind.context or '-':<24}{kind.of(HELLO).hex}" for kind in kinds)
+    kinds = [FileId, ChunkId, PackName, MapName, TreeId, CommitId, RefTableId, RemapId, CollectionId, EntryId, FormatId]
+    return "\n".join(f"{kind.kind:<12}{kind.context or '-':<28}{kind.of(HELLO).hex}" for kind in kinds)
 
 
 def _keys_example() -> str:
@@ -215,6 +223,7 @@ def _keys_example() -> str:
         layout.object_key(MapName.of(_root_map())),
         layout.object_key(_pack()[0].name),
         layout.file_hint_key(file),
+        layout.collection_key(1, "condemned"),
         f"{layout.QUARANTINE}{layout.object_key(tree)}",
     ]
     return "\n".join(keys)
@@ -439,6 +448,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "log entry": lambda: _sealed(EntryId, _entry()),
     "ref table": lambda: _named(RefTableId, encode_ref_table(_table(deleted=True))),
     "remap table": lambda: _named(RemapId, _remap_table()),
+    "collection": lambda: _sealed(CollectionId, _condemned()),
     "commit": lambda: _named(CommitId, _commit()),
     "tree": lambda: "\n\n".join(_named(TreeId, encode_tree(tree)) for tree in _trees()),
     "pack": _pack_dump,
@@ -587,6 +597,8 @@ def _object_fields() -> dict[str, Iterable[str]]:
         "entry": (*common, *entry._FIELDS),
         "ref table": (*common, "table"),
         "remap table": (*common, "maps"),
+        "policy": keep._FIELDS,
+        "condemned": (*common, *collection._LIST_FIELDS),
         "commit": (*common, *commit._FIELDS),
         "tree": json.loads(encode_tree(_trees()[0])),
     }
@@ -617,7 +629,8 @@ def test_limit_is_the_constant(what: str, value: str, constant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["canonical", "commit", "entry", "names", "packs", "placement", "registry_format", "remap", "tree"]
+    "module",
+    ["canonical", "collection", "commit", "entry", "keep", "names", "packs", "placement", "registry_format", "remap", "tree"],
 )
 def test_every_limit_of_the_model_is_in_a_table(module: str) -> None:
     documented = {constant.rpartition(".")[2] for _, _, constant in _limits()}

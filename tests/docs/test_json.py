@@ -33,6 +33,10 @@ STORY: list[tuple[str, list[str]]] = [
     ("fsck", ["fsck", "--read-data"]),
     ("doctor", ["doctor"]),
     ("status", ["status", "out", "--rev", "main"]),
+    ("policy", ["policy", "keep", "--last", "20", "--best", "metrics.auc", "5"]),
+    ("retire", ["retire", "prod", "--force", "-m", "the wrong split"]),
+    ("gc", ["gc", "--delete", "--policy", "--grace", "0"]),
+    ("gc --undo", ["gc", "--undo", "1"]),
 ]
 
 
@@ -45,7 +49,14 @@ def _names(value: object, prefix: str = "") -> set[str]:
     """The fields of an answer, of lists those of the first element; params, metrics and counts by area have free names."""
     if isinstance(value, list):
         return _names(value[0], f"{prefix}[]") if value else set()
-    if not isinstance(value, dict) or prefix.rpartition(".")[2] in {"params", "metrics", "objects", "bytes", "versions"}:
+    if not isinstance(value, dict) or prefix.rpartition(".")[2] in {
+        "params",
+        "metrics",
+        "objects",
+        "bytes",
+        "versions",
+        "keep",
+    }:
         return set()
     return set.union(*({f"{prefix}.{name}"} | _names(found, f"{prefix}.{name}") for name, found in value.items()), set())
 

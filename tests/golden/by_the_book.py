@@ -54,8 +54,8 @@ def read_refs(root: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, list[
     return refs
 
 
-def read_remap(root: Path, entry: Mapping[str, Any]) -> dict[int, str]:
-    """The maps of repacked versions, by the number of the entry that introduced each, as an entry leaves them."""
+def read_remap(root: Path, entry: Mapping[str, Any]) -> dict[int, str | None]:
+    """The maps of repacked versions, None for retired ones, by the number of the entry that introduced each, as an entry leaves them."""
     if entry["remap"] is None:
         return {}
     rows = _json(_named(root, "trees", entry["remap"], "remap"), "remap")["maps"]
@@ -293,9 +293,18 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
         "chunking": {"algorithm": "fastcdc-2020", "min": 16384, "avg": 65536, "max": 262144, "elements": 262144},
         "encryption": "none", "writers": "shared",
     }  # fmt: skip
-    common = {"v": 1, "kind": "entry", "registry": registry, "op": "set", "gc_seen": 0, "time": time_ms, "who": "book"}
+    common = {
+        "v": 1,
+        "kind": "entry",
+        "registry": registry,
+        "op": "set",
+        "gc_seen": 0,
+        "gc_settled": 0,
+        "time": time_ms,
+        "who": "book",
+    }
     nothing = {
-        "refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "remap": None, "stats": None,
+        "refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "remap": None, "keep": None, "stats": None,
     }  # fmt: skip
     catalogue = {**common, **nothing, "log": "catalogue", "versions": 0, "why": ""}
     first = _append(root, {**catalogue, "n": 1, "prev": None, "models": {}, "format": canonical(body).decode()})

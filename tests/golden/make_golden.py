@@ -15,6 +15,7 @@ from unittest.mock import patch
 from blake3 import blake3
 
 from cas_registry.model.entry import RefKind
+from cas_registry.model.keep import Best, Keep
 from cas_registry.operations import placing, repack, repack_writing
 from cas_registry.registry import Model, Registry, init_registry
 from cas_registry.settings import Settings
@@ -100,11 +101,11 @@ def make(root: Path) -> Registry:
     model = registry.model("digits")
     first, second, third = versions()
     with (
-        tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory() as folder,
         patch.object(placing, "BIG_FILE_BYTES", 16 * 1024),
         patch.object(placing, "INLINE_BYTES", 400),
     ):
-        parent = Path(scratch)
+        parent = Path(folder)
         model.commit(
             write_folder(parent, first),
             message="first\n\nzwei Absätze",
@@ -119,6 +120,14 @@ def make(root: Path) -> Registry:
         model.branch("experiment", "main")
         model.commit(write_folder(parent, third), branch="experiment", message="third", metrics={"accuracy": 0.95})
         model.delete_tag("v0.1", reason="a mistake")
+        scratch = registry.model("scratch")
+        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("try", 5000))}), message="a try")
+        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("again", 5000))}), message="another")
+        scratch.retire("main~1", reason="worse")
+        registry.retire("scratch", reason="not needed")
+        registry.set_policy(Keep(last=20, days=90, best=(Best("accuracy", 5), Best("loss", 3, smallest=True))))
+        assert registry.gc(delete=True, grace_s=0, trash_window_s=0).deleted_objects == 4  # two packs, two maps
+        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("third", 500))}), message="begun anew")
         with (
             patch.object(repack, "WORTH_SHARE", 0),
             patch.object(repack_writing, "BIG_FILE_BYTES", 16 * 1024),
@@ -144,7 +153,7 @@ def describe(registry: Registry, root: Path) -> dict[str, object]:
 
 
 def describe_model(model: Model) -> dict[str, object]:
-    tags = {"digits": ("candidate", "prod", "v0.1"), "serving": ("trusted",)}[model.name]
+    tags = {"digits": ("candidate", "prod", "v0.1"), "scratch": (), "serving": ("trusted",)}[model.name]
     return {
         "branches": {info.name: [info.commit.hex, info.moved] for info in model.branches()},
         "tags": {info.name: [info.commit.hex, info.moved] for info in model.tags()},

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from cas_registry.errors import FormatError, IntegrityError, RegistryError, UnsupportedFormatError
+from cas_registry.errors import FormatError, IntegrityError, NotFoundError, RegistryError, UnsupportedFormatError
 from cas_registry.model.commit import decode_commit
 from cas_registry.model.entry import RefKind, decode_ref_table
 from cas_registry.model.tree import decode_tree
@@ -72,8 +72,16 @@ def test_the_golden_registry_has_what_is_hard_to_read() -> None:
     assert isinstance(log[-1]["refs"], str), "a ref table stored apart"
     assert by_the_book.read_refs(GOLDEN, log[-1])["tags"]["v0.1"] == [7], "a deleted tag"
     rows, recipes = zip(*(by_the_book.read_pack(path.read_bytes()) for path in (GOLDEN / "packs").iterdir()), strict=True)
-    assert log[7]["op"] == "remap", "an entry that gives versions other maps"
-    assert log[7]["remap"] == log[8]["remap"], "the next one carries them on"
+    assert (log[7]["op"], log[7]["gc_seen"]) == ("barrier", 1), "an entry that tells of a collection"
+    assert log[8]["op"] == "remap", "an entry that gives versions other maps"
+    assert log[8]["remap"] == log[9]["remap"], "the next one carries them on"
+    scratch = by_the_book.read_log(GOLDEN, "scratch")
+    assert {entry["op"] for entry in scratch} == {"set", "retire", "barrier"}
+    assert by_the_book.read_remap(GOLDEN, scratch[-1]) == {1: None, 2: None}, "retired versions"
+    catalogue = by_the_book.read_log(GOLDEN, "catalogue")
+    assert ["retired", 4] in [entry["models"].get("scratch") for entry in catalogue], "a retired model"
+    assert catalogue[-1]["keep"]["*"]["best"] == [["accuracy", "max", 5], ["loss", "min", 3]], "a retention policy"
+    assert {path.name for path in (GOLDEN / "gc" / "0000000001").iterdir()} == {"condemned", "delete", "verdict", "done"}
     remap = by_the_book.read_remap(GOLDEN, log[-1])
     assert sorted(remap) == [1, 4, 6], "all versions repacked"
     assert all(log[at - 1]["map"] != name for at, name in remap.items())
@@ -120,7 +128,7 @@ def test_another_models_version_reads_like_ones_own(golden: Path, tmp_path: Path
 def test_a_full_check_finds_nothing_wrong(golden: Path) -> None:
     report = _open(golden).fsck(read_data=True)
     assert [finding for finding in report.findings if finding.severity != "note"] == []
-    assert (report.exit_code, report.models, report.versions) == (0, 2, 5)
+    assert (report.exit_code, report.models, report.versions) == (0, 3, 6)
 
 
 def test_an_old_registry_takes_new_versions_and_keeps_every_old_object(golden: Path, tmp_path: Path) -> None:
@@ -272,7 +280,7 @@ def _uses_of_a_head(model: Model, folder: Path) -> Iterator[Callable[[], object]
 
 
 def test_a_newer_entry_is_refused_by_readers_and_writers(golden: Path, tmp_path: Path) -> None:
-    _rewrite(golden / "refs" / "digits" / "0000000009", "entry", lambda value: value.update(v=2, more=1))
+    _rewrite(golden / "refs" / "digits" / "0000000010", "entry", lambda value: value.update(v=2, more=1))
     before = _objects(golden)
     for use in _uses_of_a_head(_open(golden).model("digits"), tmp_path):
         with pytest.raises(UnsupportedFormatError, match="upgrade"):
@@ -281,12 +289,17 @@ def test_a_newer_entry_is_refused_by_readers_and_writers(golden: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_collected_registry_is_read_but_not_written(golden: Path) -> None:
-    _rewrite(golden / "refs" / "digits" / "0000000009", "entry", lambda value: value.update(gc_seen=1))
-    model = _open(golden).model("digits")
-    assert model.read_bytes("main", "config.json") == versions()[1]["config.json"][1]
-    with pytest.raises(UnsupportedFormatError, match="upgrade"):
-        model.tag("new", "main")
+def test_what_a_log_knows_of_collections_goes_on(golden: Path) -> None:
+    for model in ("digits", "serving", "scratch"):
+        _open(golden).model(model).tag("new", "main")
+        last = by_the_book.read_log(golden, model)[-1]
+        assert (last["op"], last["gc_seen"], last["gc_settled"]) == ("set", 1, 0)
+
+
+def test_a_retired_version_says_so(golden: Path) -> None:
+    retired = by_the_book.read_log(golden, "scratch")[0]["commit"]
+    with pytest.raises(NotFoundError, match="was retired"):
+        _open(golden).model("scratch").resolve(retired)
 
 
 DECODERS: dict[str, Callable[[bytes], object]] = {"commit": decode_commit, "tree": decode_tree, "refs": decode_ref_table}
@@ -312,17 +325,17 @@ def test_newer_and_unknown_metadata_is_refused(kind: str, change: dict[str, Any]
 
 def test_the_history_of_a_ref_never_runs_in_a_circle(golden: Path) -> None:
     def claim_a_later_move(entry: dict[str, Any]) -> None:
-        entry["refs"]["tags"]["prod"][0] = 9
+        entry["refs"]["tags"]["prod"][0] = 10
 
-    _rewrite(golden / "refs" / "digits" / "0000000008", "entry", claim_a_later_move)
+    _rewrite(golden / "refs" / "digits" / "0000000009", "entry", claim_a_later_move)
     model = _open(golden).model("digits")
     for use in (lambda: model.history(RefKind.TAG, "prod"), lambda: model.resolve("prod@{1}")):
-        with pytest.raises(IntegrityError, match="refs/digits/0000000008"):
+        with pytest.raises(IntegrityError, match="refs/digits/0000000009"):
             use()
 
 
 def test_an_entry_in_anothers_place_is_refused(golden: Path) -> None:
-    shutil.copy(golden / "refs" / "digits" / "0000000001", golden / "refs" / "serving" / "0000000002")
+    shutil.copy(golden / "refs" / "digits" / "0000000001", golden / "refs" / "serving" / "0000000003")
     with pytest.raises(IntegrityError, match="another's place"):
         _open(golden).model("serving").resolve("main")
 

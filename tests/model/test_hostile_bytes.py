@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,9 +18,19 @@ from hypothesis import strategies as st
 from cas_registry.errors import FormatError, UnsupportedFormatError
 from cas_registry.model import canonical
 from cas_registry.model.canonical import seal
+from cas_registry.model.collection import (
+    Done,
+    Verdict,
+    decode_condemned,
+    decode_done,
+    decode_verdict,
+    encode_condemned,
+    encode_done,
+    encode_verdict,
+)
 from cas_registry.model.commit import decode_commit, encode_commit
 from cas_registry.model.entry import decode_entry, decode_ref_table, encode_entry, encode_ref_table
-from cas_registry.model.ids import EntryId, FormatId, ObjectId
+from cas_registry.model.ids import CollectionId, EntryId, FormatId, ObjectId
 from cas_registry.model.maps import decode_map
 from cas_registry.model.packs import HEADER_BYTES, TRAILER_BYTES, PackFooter, decode_footer, decode_pack, footer_bytes
 from cas_registry.model.registry_format import decode_format, encode_format
@@ -118,11 +129,35 @@ SUBJECTS = {
         30,
         FormatId,
     ),
+    "condemned": Subject(
+        partial(decode_condemned, kind="condemned"),
+        [encode_condemned(record, kind="condemned") for record in make.example_condemned()],
+        make.mutate_sealed(CollectionId),
+        _writes_again(partial(encode_condemned, kind="condemned")),
+        20,
+        CollectionId,
+    ),
+    "verdict": Subject(
+        decode_verdict,
+        [encode_verdict(Verdict("ab" * 16, 7, delete=delete, time_ms=5, who="ada", why="due")) for delete in (True, False)],
+        make.mutate_sealed(CollectionId),
+        _writes_again(encode_verdict),
+        16,
+        CollectionId,
+    ),
+    "done": Subject(
+        decode_done,
+        [encode_done(Done(registry * 32, 7, 3, 5000, 5, "ada")) for registry in "ab"],
+        make.mutate_sealed(CollectionId),
+        _writes_again(encode_done),
+        16,
+        CollectionId,
+    ),
     "map": Subject(decode_map, [make.example_map()], make.mutate_map, _check_map, 16),
     "pack": Subject(decode_pack, [make.example_pack()], make.mutate_pack, _check_footer, 11),
     "footer": Subject(_decode_parts, [make.example_pack()], make.mutate_pack, _check_footer, 10),
 }
-JSON_SUBJECTS = ("tree", "commit", "refs", "entry", "format")
+JSON_SUBJECTS = ("tree", "commit", "refs", "entry", "format", "condemned", "verdict", "done")
 
 every_decoder = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=list(SUBJECTS))
 every_json_decoder = pytest.mark.parametrize("subject", [SUBJECTS[name] for name in JSON_SUBJECTS], ids=JSON_SUBJECTS)
@@ -310,7 +345,7 @@ def test_one_kind_is_not_read_as_another(subject: Subject) -> None:
 @every_json_decoder
 def test_nesting_of_any_depth_is_refused_without_exhausting_the_stack(subject: Subject) -> None:
     body = _body(subject, subject.seeds[0])
-    printed = {"tree": "kind", "commit": "tree", "refs": "kind", "entry": "n", "format": "format"}[body["kind"]]
+    printed = {"tree": "kind", "commit": "tree", "refs": "kind", "entry": "n", "format": "format"}.get(body["kind"], "epoch")
     deepest = bisect.bisect_left(range(200_000), True, key=lambda depth: not _parses("[" * depth + "]" * depth))
     for name in {"kind", "v", printed}:
         around = json.dumps({**body, name: "HERE"}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 from cas_registry.errors import HostileNameError
 from cas_registry.model import maps, packs
 from cas_registry.model.canonical import MAX_INTEGER, seal
+from cas_registry.model.collection import Condemned
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import (
     CATALOGUE,
     MAX_ENTRY_NUMBER,
+    MAX_EPOCH,
     CommitStats,
     Entry,
     ModelRow,
@@ -33,6 +35,7 @@ from cas_registry.model.entry import (
     VersionRow,
 )
 from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, MapName, ObjectId, PackName, RefTableId, RemapId, TreeId
+from cas_registry.model.keep import EVERY_MODEL, MAX_COUNT, Best, Keep
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference
 from cas_registry.model.names import check_model, check_ref, fold, is_component
 from cas_registry.model.packs import HEADER_BYTES, NONCE_BYTES, PackBuilder, Recipe
@@ -185,6 +188,13 @@ def ref_tables(max_size: int = 4) -> st.SearchStrategy[RefTable]:
     return st.builds(RefTable, rows, rows)
 
 
+def keeps() -> st.SearchStrategy[Keep]:
+    """Retention policies, those without a rule too."""
+    limits = st.none() | counts(MAX_COUNT)
+    best = st.builds(Best, stored_texts(), counts(MAX_COUNT), st.booleans())
+    return st.builds(Keep, limits, limits, st.booleans(), st.lists(best, max_size=3).map(tuple))
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     """Entries of models' logs and of the catalogue."""
@@ -193,7 +203,9 @@ def entries(draw: st.DrawFn) -> Entry:
     rows = st.builds(ModelRow, counts(MAX_ENTRY_NUMBER), st.booleans())
     introduces = draw(st.booleans())
     remaps = not catalogue and not introduces and draw(st.booleans())
-    operations = [Operation.REMAP] if remaps else [operation for operation in Operation if operation is not Operation.REMAP]
+    seen = draw(st.just(0) | counts(MAX_EPOCH))
+    operations = [Operation.REMAP] if remaps else [Operation.SET]
+    operations += [] if introduces else [Operation.RETIRE, *([Operation.BARRIER] if seen else [])]
     return Entry(
         registry=draw(_hex_digits(32)),
         log=CATALOGUE if catalogue else draw(model_names()),
@@ -212,7 +224,11 @@ def entries(draw: st.DrawFn) -> Entry:
         map=draw(ids(MapName)) if introduces else None,
         versions=draw(counts()),
         remap=draw(ids(RemapId)) if remaps else None if catalogue else draw(st.none() | ids(RemapId)),
-        gc_seen=draw(counts()),
+        keep=draw(st.none() | st.dictionaries(st.just(EVERY_MODEL) | model_names(), keeps(), max_size=2))
+        if catalogue
+        else None,
+        gc_seen=seen,
+        gc_settled=draw(st.integers(0, seen)),
         stats=draw(st.none() | st.builds(CommitStats, counts(), counts(), counts(), counts())),
     )
 
@@ -345,11 +361,23 @@ def example_entries() -> list[Entry]:
         stats=CommitStats(4, 5_000, 300, 20),
     )  # fmt: skip
     spilled = Entry(
-        plain.registry, plain.log, 3, EntryId.of(b"2"), "d" * 32, Operation.BARRIER, 6, "", "", RefTableId.of(b"table")
+        plain.registry,
+        plain.log,
+        3,
+        EntryId.of(b"2"),
+        "d" * 32,
+        Operation.BARRIER,
+        6,
+        "",
+        "",
+        RefTableId.of(b"table"),
+        gc_seen=4,
+        gc_settled=3,
     )
     catalogue = Entry(
         plain.registry, CATALOGUE, 1, None, "e" * 32, Operation.RETIRE, 7, "ada", "old",
         models={"fraud": ModelRow(2), "gone": ModelRow(1, retired=True)}, format='{"kind":"format"}',
+        keep={EVERY_MODEL: Keep(20, 90, True, (Best("auc", 5),)), "fraud": Keep(best=(Best("loss", 1, smallest=True),))},
     )  # fmt: skip
     remapped = Entry(
         plain.registry,
@@ -365,6 +393,23 @@ def example_entries() -> list[Entry]:
         remap=RemapId.of(b"s"),
     )
     return [plain, full, spilled, remapped, catalogue]
+
+
+def condemned_lists() -> st.SearchStrategy[Condemned]:
+    """What a collection condemned, or deletes."""
+    return st.builds(
+        Condemned, _hex_digits(32), st.integers(1, MAX_EPOCH), st.frozensets(ids(MapName), max_size=4),
+        st.frozensets(ids(PackName), max_size=4), counts(), counts(), stored_texts(),
+    )  # fmt: skip
+
+
+def example_condemned() -> list[Condemned]:
+    maps = frozenset(MapName.of(bytes([number])) for number in range(3))
+    packs = frozenset(PackName.of(bytes([number])) for number in range(4))
+    return [
+        Condemned("0" * 32, 1, maps, packs, 5_000, 1_793_491_200_123, "ada"),
+        Condemned("a" * 32, 7, frozenset(), frozenset(), 0, 0, ""),
+    ]
 
 
 def example_formats() -> list[RegistryFormat]:

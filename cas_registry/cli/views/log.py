@@ -40,6 +40,7 @@ def record_fields(record: LogRecord) -> dict[str, object]:
         "inputs": list(commit.inputs),
         "branches": list(record.branches),
         "tags": list(record.tags),
+        "retired": record.retired,
         "files": stats.files if stats else None,
         "raw_bytes": stats.raw_bytes if stats else None,
         "new_bytes": stats.new_bytes if stats else None,
@@ -70,6 +71,8 @@ def _human(history: History, paper: Paper) -> Iterator[Line]:
 
 def _lines(record: LogRecord, paper: Paper, *, oneline: bool) -> Iterator[Line]:
     name: list[Cell] = [Styled(record.id.short, "yellow"), f"  v{record.number}", *names_of(record.branches, record.tags)]
+    if record.retired:
+        name.append(Styled(" (retired)", "red"))
     subject = first_line(record.commit.message)
     if oneline:
         yield [*name, f"  {subject}"]

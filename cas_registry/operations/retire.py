@@ -1,0 +1,191 @@
+"""Retiring: versions, or a whole model, that nobody should find any more. One log entry; what only they needed goes with the next collection.
+
+A version that was retired by mistake comes back (`restore`) as long as no collection means to delete what it needs. Its commit, number and
+place in history stay for ever.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from cas_registry.model.entry import Entry, Operation, Ref, RefKind, RefTable
+from cas_registry.model.ids import CommitId, MapName
+from cas_registry.model.remap import RemapTable
+from cas_registry.store.epochs import Threats
+from cas_registry.store.log import BATCH, Recorded
+from cas_registry.store.refs import ModelRefs, Version
+from cas_registry.store.stores import Stores
+
+_NAMED = 5  # refs told in a refusal
+
+
+@dataclass(frozen=True, slots=True)
+class RetireRequest:
+    """Of which model, who does it, when and why. With `force` branches and tags that stand at what is retired are deleted."""
+
+    model: str
+    who: str
+    time_ms: int
+    why: str = ""
+    force: bool = False
+
+
+class Action(StrEnum):
+    """What was done: some VERSIONS retired, a whole MODEL, or a version RESTORED."""
+
+    VERSIONS = "versions"
+    MODEL = "model"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class RetireReport:
+    """What was retired (or restored): the commits, and the branches and tags that were deleted with them."""
+
+    model: str
+    action: Action
+    commits: tuple[CommitId, ...]
+    refs: tuple[str, ...]
+
+
+def retire_versions(stores: Stores, request: RetireRequest, versions: Sequence[Version]) -> RetireReport:
+    """Retire these versions of one model. ConflictError where a branch or tag stands at one of them, unless `force`."""
+    strangers = [version for version in versions if version.log != request.model]
+    if strangers:
+        raise InvalidInputError(f"{strangers[0].commit.short} is a version of model {strangers[0].log!r}; retire it there")
+    wanted = {version.at: version for version in versions}
+
+    def choose(_: Recorded, now: RemapTable) -> set[int]:
+        return {at for at, version in wanted.items() if now.of(at, version.map) is not None}
+
+    done = _retire(stores, request, choose)
+    commits = tuple(version.commit for at, version in wanted.items() if at in done[0])
+    return RetireReport(request.model, Action.VERSIONS, commits, done[1])
+
+
+def retire_model(stores: Stores, request: RetireRequest) -> RetireReport:
+    """Retire every version of a model, delete its branches and tags, and take it off the list of models. A later commit begins it anew.
+
+    ConflictError where it has tags, unless `force`. NotFoundError for a model that is not there.
+    """
+    row = stores.catalogue.models().get(request.model)
+    if row is None or row.retired:
+        raise NotFoundError(f"there is no model {request.model!r}; reg models lists them", model=request.model)
+    refs = stores.refs(request.model)
+    commits: dict[int, CommitId] = {}
+
+    def choose(head: Recorded, _: RemapTable) -> set[int]:
+        commits.clear()
+        commits.update((version.at, version.commit) for version in refs.versions(head))
+        return set(commits)
+
+    done = _retire(stores, request, choose, whole=True)
+    stores.catalogue.retire(request.model, time_ms=request.time_ms, who=request.who, why=request.why)
+    found = refs.head()
+    if found and found[1].is_live:  # somebody has committed meanwhile, and may have looked at the list before
+        stores.catalogue.ensure(request.model, time_ms=request.time_ms, who=request.who)
+    return RetireReport(request.model, Action.MODEL, tuple(commits[at] for at in sorted(done[0])), done[1])
+
+
+def restore_version(stores: Stores, request: RetireRequest, commit: CommitId) -> RetireReport:
+    """Take back that a version was retired. ConflictError where a collection may delete, or has deleted, what it needs."""
+    refs = stores.refs(request.model)
+    recorded = refs.introduction(commit)
+    if recorded.entry.log != request.model:
+        raise InvalidInputError(f"{commit.short} is a version of model {recorded.entry.log!r}; restore it there")
+    threats: Threats | None = None
+    while True:
+        head, table = _head(refs)
+        now = refs.remap(head)
+        introduced = recorded.entry.map
+        assert introduced is not None  # noqa: S101 - it introduces a commit
+        if now.of(recorded.n, introduced) is not None:
+            raise ConflictError(f"{request.model}@{commit.short} is not retired", commit=commit.hex)
+        root = _map_before(refs, head, recorded.n, introduced)
+        threats = threats or stores.threats(head.entry)
+        threats.catch_up(head.entry)
+        if not threats.spares_version(root) or not _is_whole(stores, root):
+            raise ConflictError(
+                f"a collection may delete what {request.model}@{commit.short} needs, or has done so; if it waits yet, call it off first "
+                "(reg gc lists them, reg gc --undo EPOCH)",
+                commit=commit.hex,
+            )
+        if _append(stores, refs, head, table, {**now.maps, recorded.n: root}, request):
+            return RetireReport(request.model, Action.RESTORED, (commit,), ())
+
+
+def _retire(
+    stores: Stores, request: RetireRequest, choose: Callable[[Recorded, RemapTable], set[int]], *, whole: bool = False
+) -> tuple[set[int], tuple[str, ...]]:
+    """Retire what `choose` says of the log's head (by the entries that introduced it); returns that, and which refs were deleted."""
+    refs = stores.refs(request.model)
+    while True:
+        head, table = _head(refs)
+        now = refs.remap(head)
+        gone = choose(head, now)
+        standing = [
+            (kind, name)
+            for kind in RefKind
+            for name, ref in table.of(kind).items()
+            if ref.version and (whole or ref.version.at in gone)
+        ]
+        in_the_way = [f"{kind.value} {name}" for kind, name in standing if not whole or kind is RefKind.TAG]
+        if in_the_way and not request.force:
+            names = ", ".join(in_the_way[:_NAMED]) + (", …" if len(in_the_way) > _NAMED else "")
+            raise ConflictError(
+                f"{names} of model {request.model!r} would stand at nothing; move or delete what stands there first, or --force deletes it",
+                refs=in_the_way,
+            )
+        if not gone and not standing:
+            return set(), ()
+        for kind, name in standing:
+            table = table.with_ref(kind, name, Ref(None, head.n + 1))
+        if _append(stores, refs, head, table, {**now.maps, **dict.fromkeys(gone)}, request):
+            return gone, tuple(name for _, name in standing)
+
+
+def _append(
+    stores: Stores, refs: ModelRefs, head: Recorded, table: RefTable, maps: Mapping[int, MapName | None], request: RetireRequest
+) -> bool:
+    entry: Entry = refs.next_entry(
+        head, table, registry=stores.format.registry, time_ms=request.time_ms, who=request.who, why=request.why
+    )
+    identity = stores.objects.write_remap_table(RemapTable(maps)) if maps else None
+    stores.objects.flush()
+    if refs.log.append(replace(entry, op=Operation.RETIRE, remap=identity)) is None:
+        return False
+    refs.log.write_hint(entry.n)
+    return True
+
+
+def _head(refs: ModelRefs) -> tuple[Recorded, RefTable]:
+    found = refs.head()
+    if found is None:
+        raise NotFoundError(f"model {refs.model!r} has no versions yet; make one with reg commit", model=refs.model)
+    return found
+
+
+def _map_before(refs: ModelRefs, head: Recorded, at: int, introduced: MapName) -> MapName:
+    """The map that a version had before it was retired: of the last entry that gave it one."""
+    for start in range(head.n, at, -BATCH):
+        entries = refs.log.read_many(range(start, max(at, start - BATCH), -1))
+        tables = dict.fromkeys(entry.entry.remap for entry in entries)
+        for recorded in entries:
+            if recorded.entry.remap in tables:
+                del tables[recorded.entry.remap]
+                root = refs.remap(recorded).of(at, introduced)
+                if root is not None:
+                    return root
+    return introduced
+
+
+def _is_whole(stores: Stores, root: MapName) -> bool:
+    """Whether all maps and packs of a version are there."""
+    try:
+        chunk_map, _ = stores.objects.read_map(root)
+        below = stores.objects.read_maps(list(dict.fromkeys(chunk_map.references.values())))
+    except IntegrityError:
+        return False
+    packs = dict.fromkeys(pack for found in (chunk_map, *below) for pack in found.packs)
+    return all(map(stores.objects.pack_is_there, packs))

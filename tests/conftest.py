@@ -23,6 +23,10 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # pytest --hypothesis-profile=nightly overrides
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--matrix-dir", help="leave there what the reliability tests counted, for python -m tests.reliability")
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """One worker runs all tests that need a server, by a fixture or by a parameter that names one: each is started once."""

@@ -141,7 +141,7 @@ class _Collection:
     def run(self) -> CollectReport:
         open_epochs = self._open_epochs()
         now_ms = self._store_now(open_epochs[-1].number if open_epochs else self._settled)
-        self._marks.mark(self._heads(), self._progress)
+        self._mark(self._heads(self._stores.catalogue.models()))
         if self._request.delete:
             self._advance(open_epochs, now_ms)
             open_epochs = self._open_epochs()
@@ -188,9 +188,22 @@ class _Collection:
         self._stores.backend.put(key, str(epoch).encode("ascii"))
         return self._stores.backend.stat(key).modified_ms or self._request.time_ms
 
-    def _heads(self) -> dict[str, Recorded]:
-        heads = {model: self._stores.log(model).head() for model in self._stores.catalogue.models()}
+    def _heads(self, models: Iterable[str]) -> dict[str, Recorded]:
+        heads = {model: self._stores.log(model).head() for model in models}
         return {model: head for model, head in heads.items() if head is not None}
+
+    def _mark(self, heads: Mapping[str, Recorded]) -> None:
+        """Mark from these heads; where something is gone that was retired and collected meanwhile, from those that there are by then."""
+        while True:
+            try:
+                self._marks.mark(heads, self._progress)
+            except IntegrityError as error:
+                now = self._heads(heads)
+                if not error.fields.get("missing") or now == heads:
+                    raise
+                heads = now
+            else:
+                return
 
     def _unreached(self, taken: set[str], now_ms: int) -> tuple[dict[str, int], dict[str, int]]:
         """What no version needs and no collection has, by size: old enough, and too young."""
@@ -267,7 +280,7 @@ class _Collection:
             model: self._stores.refs(model).fence(epoch, self._settled, registry=registry, time_ms=time_ms, who=who)
             for model in sorted(catalogue.entry.models or {})
         }
-        self._marks.mark(heads, self._progress)
+        self._mark(heads)
 
     def _decide(self, number: int, condemned: Condemned | None) -> Condemned:
         if condemned is None:

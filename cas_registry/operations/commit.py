@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cas_registry.errors import ConflictError, InvalidInputError, RegistryError
+from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, RegistryError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, VersionRow
@@ -111,7 +111,24 @@ def commit_files(
         check_ref(name)
     snapshot = scan(request.paths)
     refs = stores.refs(request.model)
-    head = refs.head()
+    while True:
+        head = refs.head()
+        try:
+            return _commit(stores, refs, head, request, snapshot, stat_cache, clock_ns, progress, executor)
+        except IntegrityError as error:
+            if not error.fields.get("missing"):
+                raise
+            if request.base and _is_retired(stores, request.base):
+                request = replace(request, base=None)
+            elif not _has_moved(refs, head):
+                raise  # nothing was retired and collected meanwhile: it is lost
+
+
+def _commit(
+    stores: Stores, refs: ModelRefs, head: tuple[Recorded, RefTable] | None, request: CommitRequest, snapshot: Snapshot,
+    stat_cache: StatCache, clock_ns: Callable[[], int], progress: Progress, executor: Executor | None,
+) -> CommitReport:  # fmt: skip
+    """Commit onto that head of the log, or onto one that follows it."""
     _check_names(request, head[1] if head else RefTable())
     parent = _branch_version(refs, head, request.branch)
     if _is_nothing_new(request, parent, stat_cache.tree(snapshot)):
@@ -204,6 +221,19 @@ def _publish(
                 parent=parent.commit if parent else None, created=True,
             )  # fmt: skip
         head = refs.head()
+
+
+def _is_retired(stores: Stores, version: Version) -> bool:
+    try:
+        stores.refs(version.model).find_entry(version.commit)
+    except NotFoundError:
+        return True
+    return False
+
+
+def _has_moved(refs: ModelRefs, head: tuple[Recorded, RefTable] | None) -> bool:
+    now = refs.log.head()
+    return now is not None and (head is None or now.id != head[0].id)
 
 
 def _branch_version(refs: ModelRefs, head: tuple[Recorded, RefTable] | None, branch: str) -> Version | None:

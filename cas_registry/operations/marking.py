@@ -3,11 +3,9 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from cas_registry.errors import IntegrityError
 from cas_registry.model.ids import MapName, PackName
 from cas_registry.model.maps import Reference
 from cas_registry.operations.progress import Progress
-from cas_registry.store.layout import entry_key
 from cas_registry.store.log import Recorded
 from cas_registry.store.stores import Stores
 
@@ -36,10 +34,11 @@ class Marks:
             progress.update("mark", done, len(heads))
 
     def _check_end(self, model: str, head: Recorded) -> None:
-        hinted = self._stores.log(model).hint()
+        """Where a hint tells of a later entry than the head that was found, that entry is there: somebody has just written it."""
+        log = self._stores.log(model)
+        hinted = log.hint()
         if hinted > head.n:
-            key = entry_key(model, hinted)
-            raise IntegrityError(f"{key} is missing: the log's hint says that it goes on to there; run reg fsck", key=key)
+            log.read(hinted)
 
     def _follow(self, roots: Collection[MapName]) -> None:
         unread = [root for root in roots if root not in self._needs]

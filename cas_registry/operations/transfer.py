@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Self, TypeVar
 
 from cas_registry.backends import is_remote
@@ -53,13 +54,19 @@ SPAN_BYTES = 16 * 1024 * 1024
 @contextmanager
 def worker_pool(executor: Executor | None = None, *, threads: int = 0) -> Iterator[Executor]:
     """The given executor, or threads (one more than there are processors) that end with the block."""
-    bytes(_ARENA_BYTES)
+    _keep_freed_memory()
     with _short_turns:
         if executor is not None:
             yield executor
             return
         with ThreadPoolExecutor(max_workers=threads or (os.cpu_count() or 1) + 1, thread_name_prefix="cas_registry") as pool:
             yield pool
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Free a block of `_ARENA_BYTES`, once in a process: the second one would be cleared for real."""
+    bytes(_ARENA_BYTES)
 
 
 class _ShortTurns:

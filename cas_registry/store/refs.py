@@ -328,7 +328,9 @@ class ModelRefs:
         shown = ", ".join(sorted(there)[:8]) + (", …" if len(there) > 8 else "")  # noqa: PLR2004 - a line's worth
         near = difflib.get_close_matches(name, there, n=1)
         hint = f"did you mean {near[0]!r}? There are" if near else "there are"
-        return f"model {self.model!r} has no tag, branch or commit {name!r}; {hint}: {shown}"
+        return f"model {self.model!r} has no tag, branch or commit {name!r}; " + (
+            f"{hint}: {shown}" if there else "it has none"
+        )
 
 
 def retired_error(model: str, commit: CommitId, number: int) -> NotFoundError:

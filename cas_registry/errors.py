@@ -10,6 +10,7 @@
     ├── IntegrityError                 stored bytes are not what their name says
     │   ├── FormatError                bytes that no writer of this format produces
     │   └── RollbackError              a log is shorter or other than it was
+    ├── SignatureError                 not signed by those who must have signed it
     ├── InvalidInputError (ValueError) the call itself is wrong
     │   ├── HostileNameError           a name outside the grammar
     │   └── LimitError                 larger than the format allows
@@ -107,6 +108,16 @@ class RollbackError(IntegrityError):
     """A log is shorter than it was, or differs from what was seen before."""
 
     code = "rollback"
+
+
+class SignatureError(RegistryError):
+    """A ref does not stand where somebody who may move it put it, by the caller's own allowed signers; or no signature could be made.
+
+    `fields["reasons"]` says what was found instead.
+    """
+
+    code = "signature"
+    exit_code = 7
 
 
 class InvalidInputError(RegistryError, ValueError):

@@ -19,7 +19,7 @@ from cas_registry.backends.opening import open_backend
 from cas_registry.errors import FormatError, InvalidInputError, NotFoundError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
-from cas_registry.model.entry import CommitStats, RefKind
+from cas_registry.model.entry import CATALOGUE, CommitStats, RefKind
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.keep import Keep
 from cas_registry.model.names import check_model
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.repack import RepackReport
     from cas_registry.operations.retention import Expiry
     from cas_registry.operations.retire import RetireReport
+    from cas_registry.operations.signing import Endorser, Signer, SignReport, Verification
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
@@ -90,11 +91,14 @@ __all__ = [
     "RegistryStats",
     "RepackReport",
     "RetireReport",
+    "SignReport",
+    "Signer",
     "StatusReport",
     "TensorChange",
     "TensorDelta",
     "TensorDiff",
     "TensorInfo",
+    "Verification",
     "Version",
     "VersionDiff",
     "VersionInfo",
@@ -129,17 +133,21 @@ _REPORTS = {
     "RegistryStats": "stats",
     "RepackReport": "repack",
     "RetireReport": "retire",
+    "SignReport": "signing",
+    "Signer": "signing",
     "StatusReport": "status",
     "TensorChange": "tensor_diff",
     "TensorDelta": "tensor_diff",
     "TensorDiff": "tensor_diff",
     "TensorInfo": "tensors",
+    "Verification": "signing",
     "VersionDiff": "diff",
 }  # what is exported here -> the operation that it comes from
 
 
 class World(Protocol):
-    """Who is at work, where the cache is and how large its files may grow together, and what time it is."""
+    """Who is at work, where the cache is and how large its files may grow together, what time it is, where to remember what was seen
+    of logs, what to sign with, whom to trust, and whether to check out nothing else."""
 
     @property
     def author(self) -> str: ...
@@ -149,6 +157,14 @@ class World(Protocol):
     def cache_bytes(self) -> int: ...
     @property
     def clock_ns(self) -> Callable[[], int]: ...
+    @property
+    def state_folder(self) -> Path | None: ...
+    @property
+    def signing_key(self) -> Path | None: ...
+    @property
+    def allowed_signers(self) -> Path: ...
+    @property
+    def verify(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +215,11 @@ class BoundFolder:
 
 
 class Registry:
-    """A registry at a URL. Stateless between calls: every question is asked of the bucket. Safe to use from several threads."""
+    """A registry at a URL. Every question is asked of the bucket; that its logs only go on from what this machine saw of them last is
+    checked (RollbackError). Safe to use from several threads."""
 
     def __init__(self, stores: Stores, world: World) -> None:
-        self._stores = stores
+        self._stores = _watched(stores, world)
         self._world = world
 
     def __repr__(self) -> str:
@@ -372,6 +389,8 @@ class Model:
         expect: str | None = None,
         allow_empty: bool = False,
         author: str | None = None,
+        sign: bool = False,
+        key: AnyPath | None = None,
         progress: Progress | None = None,
     ) -> CommitReport:
         """Commit a folder (its contents are the version) or several paths (each under its own name).
@@ -380,7 +399,8 @@ class Model:
         revision) the branch must stand there, else ConflictError. `tags` move in the same step. `delta`
         is auto, never or always: whether tensors may be stored as differences to the parent's or the `base`'s, and whether fetching those
         has a budget (4 GiB from a remote store). A folder equal to the
-        branch's head makes no commit (`report.created` is False) unless `allow_empty`.
+        branch's head makes no commit (`report.created` is False) unless `allow_empty`. With `sign` the log entry is signed, as by
+        `Model.sign`, before it is there; where no commit is made, the one that put the branch where it stands.
         Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError, OutcomeUnknownError.
         """
         from cas_registry.operations.commit import CommitRequest, check_delta, commit_files
@@ -403,6 +423,7 @@ class Model:
             delta=check_delta(delta),
             allow_empty=allow_empty,
             expect=self.resolve(expect).commit if expect else None,
+            endorse=(endorser := self._endorser(key, wanted=sign)),
         )
         report = commit_files(
             self._stores,
@@ -413,8 +434,11 @@ class Model:
         )
         if not report.created:
             for tag in request.tags:
-                self.tag(tag, report.commit.hex, reason=message)
-        return report
+                self.tag(tag, report.commit.hex, reason=message, sign=sign, key=key)
+        if endorser is None:
+            return report
+        signer = endorser.key if report.created else self._sign(branch, key, expect=report.commit).key
+        return replace(report, signed_by=signer)
 
     def plan(
         self,
@@ -461,6 +485,7 @@ class Model:
         remember: bool = True,
         cache: bool = True,
         link: bool = False,
+        verify: bool | None = None,
         progress: Progress | None = None,
     ) -> CheckoutReport:
         """Make `folder` hold the version: only files that differ are written; each is verified before it takes its name.
@@ -473,13 +498,16 @@ class Model:
         blocks, where the file system can), unless `cache` is False. With `link` they are not copied: the folder's files are further
         names of the cache's, read-only, and whatever registry it is. Who makes such a file writable and edits it in place edits it
         in every folder that has it; the cache notices, since it verifies what it gives.
+
+        With `verify` (by default where REG_VERIFY is 1) the version is the one that `Model.verify` accepts, or nothing is written.
         """
         from cas_registry.operations.checkout import checkout_version
 
         if link and not cache:
             raise InvalidInputError("files are linked to the cache: link (--link) needs it, leave out no-cache")
         target = Path(fspath(folder))
-        version = self.resolve(revision)
+        must_verify = self._world.verify if verify is None else verify
+        version = self.verify(revision).version if must_verify else self.resolve(revision)
         patterns = tuple(paths)
         state = self.folder_state(target)
         if state and state.folder != ".":  # the folder remembers another one, which it committed
@@ -644,11 +672,29 @@ class Model:
         parsed = parse_revision(revision)
         return read_tensor(self._stores, self._resolve(parsed), name, path or parsed.path)
 
-    def tag(self, name: str, revision: str, *, reason: str = "", expect: str | None = None) -> MoveReport:
-        """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves."""
+    def tag(
+        self,
+        name: str,
+        revision: str,
+        *,
+        reason: str = "",
+        expect: str | None = None,
+        sign: bool = False,
+        key: AnyPath | None = None,
+    ) -> MoveReport:
+        """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves.
+
+        With `sign` the log entry is signed, as by `Model.sign`, before it is there; where the tag stands there already, the one that
+        put it there.
+        """
         from cas_registry.operations.refs import set_ref
 
-        return set_ref(self._stores, self._move(RefKind.TAG, name, reason, expect), self.resolve(revision))
+        endorser = self._endorser(key, wanted=sign)
+        version = self.resolve(revision)
+        report = set_ref(self._stores, replace(self._move(RefKind.TAG, name, reason, expect), endorse=endorser), version)
+        if endorser is None:
+            return report
+        return replace(report, signed_by=endorser.key if report.moved else self._sign(name, key, expect=version.commit).key)
 
     def delete_tag(self, name: str, *, reason: str = "") -> MoveReport:
         """Delete a tag; its history stays."""
@@ -705,6 +751,32 @@ class Model:
             commit = CommitId.parse(error.fields["commit"])
         return restore_version(self._stores, RetireRequest(self._name, self._world.author, self._now_ms, reason), commit)
 
+    def sign(self, revision: str, *, key: AnyPath | None = None) -> SignReport:
+        """Sign the log entry that put a branch or tag where it stands, by `ssh-keygen -Y` and a private key, or a public one whose private
+        half the ssh-agent holds; by default that of REG_SIGNING_KEY. Several people may sign one entry.
+
+        Raises SignatureError, and NotFoundError where there is no such key or no ssh-keygen.
+        """
+        return self._sign(revision, key)
+
+    def verify(self, revision: str, *, allowed_signers: AnyPath | None = None, accept: bool = False) -> Verification:
+        """The version of a branch or tag, with those who signed that it stands there, by the caller's own `allowed_signers` file and what
+        lies beside it (`docs/cli.md`, verify).
+
+        The log's chain of hashes is followed, from what this machine saw of it last; with `accept` that is forgotten first. Raises
+        SignatureError where it is not signed as it must be, RollbackError for a log that does not go on from there.
+        """
+        from cas_registry.operations.signing import verify_ref
+        from cas_registry.operations.trust import load_trust
+
+        trust = load_trust(Path(fspath(allowed_signers)) if allowed_signers else self._world.allowed_signers)
+        parsed = parse_revision(revision)
+        model = parsed.model or self._name
+        if accept and self._stores.watch:
+            for log in (check_model(model), CATALOGUE):
+                self._stores.watch.accept(log)
+        return verify_ref(self._stores, model, parsed, trust)
+
     def repack(self, *, level: int | None = None, dry_run: bool = False, progress: Progress | None = None) -> RepackReport:
         """Encode all versions anew, each tensor against the best of all versions, the rest by zstd at `level`, in full packs.
 
@@ -752,6 +824,29 @@ class Model:
             expect=self.resolve(expect).commit if expect else None,
         )
 
+    def _sign(self, revision: str, key: AnyPath | None, *, expect: CommitId | None = None) -> SignReport:
+        from cas_registry.operations.signing import sign_ref
+
+        parsed = parse_revision(revision)
+        return sign_ref(
+            self._stores, parsed.model or self._name, parsed, key=self._signing_key(key), time_ms=self._now_ms, expect=expect
+        )
+
+    def _endorser(self, key: AnyPath | None, *, wanted: bool) -> Endorser | None:
+        if not wanted:
+            return None
+        from cas_registry.operations.signing import Endorser
+
+        return Endorser(self._stores, self._signing_key(key), time_ms=self._now_ms)
+
+    def _signing_key(self, key: AnyPath | None) -> Path:
+        found = Path(fspath(key)) if key else self._world.signing_key
+        if found is None:
+            raise InvalidInputError(
+                "which key is to sign? Name its file with --key or REG_SIGNING_KEY; git's user.signingkey is not looked at"
+            )
+        return found
+
     def _file_cache(self, *, wanted: bool) -> FileCache:
         folder = self._world.cache_folder if wanted else None
         return FileCache(folder, limit_bytes=self._world.cache_bytes if folder else 0, clock_ns=self._world.clock_ns)
@@ -770,6 +865,16 @@ def __getattr__(name: str) -> Any:
     if name in _REPORTS:
         return getattr(importlib.import_module(f"cas_registry.operations.{_REPORTS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _watched(stores: Stores, world: World) -> Stores:
+    """The stores, watching what this machine sees of their logs; those of a registry in memory are gone before anybody looks again."""
+    folder = world.state_folder
+    if folder is None or stores.backend.url.startswith("memory:"):
+        return stores
+    from cas_registry.store.watch import Watch
+
+    return replace(stores, watch=Watch(folder / stores.format.registry, clock_ns=world.clock_ns))
 
 
 def _commit_of(state: FolderState) -> CommitId | None:

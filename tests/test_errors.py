@@ -25,6 +25,7 @@ from cas_registry.errors import (
     OutcomeUnknownError,
     RegistryError,
     RollbackError,
+    SignatureError,
     UnsupportedFormatError,
 )
 
@@ -38,6 +39,7 @@ TREE = {
     IntegrityError: (RegistryError,),
     FormatError: (IntegrityError,),
     RollbackError: (IntegrityError,),
+    SignatureError: (RegistryError,),
     InvalidInputError: (RegistryError, ValueError),
     HostileNameError: (InvalidInputError,),
     LimitError: (InvalidInputError,),
@@ -58,6 +60,7 @@ EXIT_CODES = {
     IntegrityError: 5,
     FormatError: 5,
     RollbackError: 5,
+    SignatureError: 7,
     AccessError: 6,
     BackendError: 6,
     UnsupportedFormatError: 6,
@@ -74,6 +77,7 @@ CODES = {
     IntegrityError: "integrity",
     FormatError: "format",
     RollbackError: "rollback",
+    SignatureError: "signature",
     InvalidInputError: "invalid-input",
     HostileNameError: "hostile-name",
     LimitError: "limit",

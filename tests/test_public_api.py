@@ -27,6 +27,7 @@ from cas_registry.operations.ladder import CodecShare, Ladder
 from cas_registry.operations.plan import CommitPlan
 from cas_registry.operations.refs import MoveReport
 from cas_registry.operations.repack import RepackReport
+from cas_registry.operations.signing import Signer, SignReport, Verification
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
 from cas_registry.store.refs import Move, Version
@@ -46,7 +47,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, StatusReport, Version, VersionDiff]  # fmt: skip
+REPORTS = [CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, Signer, SignReport, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 
@@ -101,7 +102,7 @@ def test_every_error_is_of_the_tree_with_a_code_and_an_exit_status_of_its_own() 
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.RegistryError)]
     assert len(kinds) >= 15
     assert len({kind.code for kind in kinds}) == len(kinds)
-    assert {kind.exit_code for kind in kinds} <= {1, 2, 3, 4, 5, 6, 75}
+    assert {kind.exit_code for kind in kinds} <= {1, 2, 3, 4, 5, 6, 7, 75}
 
 
 # What is loaded

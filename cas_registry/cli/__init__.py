@@ -45,6 +45,13 @@ _TABLE = (
         },
     ),
     VerbGroup(
+        "Signatures",
+        {
+            "sign": (f"{_VERBS}.signatures", "Sign where a branch or tag stands."),
+            "verify": (f"{_VERBS}.signatures", "Check that it stands where somebody put it who may."),
+        },
+    ),
+    VerbGroup(
         "Registry",
         {
             "models": (f"{_VERBS}.stats", "List the models of the registry."),

@@ -42,6 +42,30 @@ class CommandWorld:
 
         return default_cache_bytes()
 
+    @cached_property
+    def state_folder(self) -> Path | None:
+        from cas_registry.settings import default_state_folder
+
+        return default_state_folder()
+
+    @cached_property
+    def signing_key(self) -> Path | None:
+        from cas_registry.settings import default_signing_key
+
+        return default_signing_key()
+
+    @cached_property
+    def allowed_signers(self) -> Path:
+        from cas_registry.settings import default_allowed_signers
+
+        return default_allowed_signers()
+
+    @cached_property
+    def verify(self) -> bool:
+        from cas_registry.settings import default_verify
+
+        return default_verify()
+
 
 class Session:
     """One call. The registry is the one of `-R`, else of REG_REGISTRY, else of the nearest bound folder; the model likewise."""

@@ -1,7 +1,7 @@
 """Ids: 32-byte BLAKE3 digests, one type per kind, so that a tree's id is never taken for a commit's.
 
-A file, chunk, pack or map is named by the plain BLAKE3 of its bytes (`b3sum` agrees); trees, commits, ref tables, remap tables and
-log entries by BLAKE3 in key-derivation mode with a context per kind, so that no file can pose as metadata.
+A file, chunk, pack or map is named by the plain BLAKE3 of its bytes (`b3sum` agrees); trees, commits, ref tables, remap tables, log
+entries and signatures by BLAKE3 in key-derivation mode with a context per kind, so that no file can pose as metadata.
 """
 
 import re
@@ -129,6 +129,22 @@ class EntryId(ObjectId):
     __slots__ = ()
     kind = "entry"
     context = "cas_registry v1 entry"
+
+
+class SignatureId(ObjectId):
+    """Key-derived BLAKE3 of a signature object's body: its seal."""
+
+    __slots__ = ()
+    kind = "signature"
+    context = "cas_registry v1 signature"
+
+
+class SignedRefsId(ObjectId):
+    """Key-derived BLAKE3 of a ref table without maps: what a signature of a log entry names in its place."""
+
+    __slots__ = ()
+    kind = "signed-refs"
+    context = "cas_registry v1 signed-refs"
 
 
 class FormatId(ObjectId):

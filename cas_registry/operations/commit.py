@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, RegistryError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
-from cas_registry.model.entry import CommitStats, Ref, RefKind, RefTable, VersionRow
+from cas_registry.model.entry import CommitStats, Entry, Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.model.names import check_ref
+from cas_registry.model.signature import KeyId
 from cas_registry.operations.progress import Progress
 from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
@@ -38,7 +39,7 @@ class CommitRequest:
 
     `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
     whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
-    `delta` is one of `DELTAS`.
+    `delta` is one of `DELTAS`. `endorse` is called with the entry and its table before it is appended.
     """
 
     model: str
@@ -56,6 +57,7 @@ class CommitRequest:
     delta: str = "auto"
     allow_empty: bool = False
     expect: CommitId | None = None
+    endorse: Callable[[Entry, RefTable], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class CommitReport:
     packs: int
     files_read: int
     tags: tuple[str, ...]
+    signed_by: KeyId | None = None
 
     @property
     def reused_bytes(self) -> int:
@@ -212,6 +215,8 @@ def _publish(
             before=before,
         )
         entry = replace(entry, commit=identity, tree=written.tree, map=written.root, versions=versions, stats=written.stats)
+        if request.endorse is not None:
+            request.endorse(entry, table)
         stores.objects.flush()
         if refs.log.append(entry):
             refs.log.write_hint(number)

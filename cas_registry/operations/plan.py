@@ -59,7 +59,7 @@ def plan_commit(
     The requests are those of a commit that no other writer gets in the way of. Files are read and encoded, so that it takes nearly as long.
     """
     counting = CountingBackend(DryBackend(stores.backend))
-    dry = replace(stores, backend=counting, objects=ObjectStore(counting))
+    dry = replace(stores, backend=counting, objects=ObjectStore(counting), watch=None)  # nothing of it will be seen again
     report = commit_files(dry, request, stat_cache=stat_cache, clock_ns=clock_ns, progress=progress)
     writes = sum(counting.requests[method] for method in _WRITES)
     reads = sum(counting.requests[method] for method in _READS)

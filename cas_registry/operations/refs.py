@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cas_registry.errors import ConflictError, NotFoundError
-from cas_registry.model.entry import Ref, RefKind, RefTable, VersionRow
+from cas_registry.model.entry import Entry, Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_ref
 from cas_registry.model.remap import RemapTable
+from cas_registry.model.signature import KeyId
 from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import Version, retired_error
@@ -24,11 +25,13 @@ class MoveReport:
     commit: CommitId | None
     previous: CommitId | None
     moved: bool
+    signed_by: KeyId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """Which ref to move, who does it and why. `expect` is where it must stand (a ConflictError if it does not)."""
+    """Which ref to move, who does it and why. `expect` is where it must stand (a ConflictError if it does not); `endorse` is called with
+    the entry and its table before it is appended."""
 
     model: str
     kind: RefKind
@@ -37,6 +40,7 @@ class MoveRequest:
     time_ms: int
     why: str = ""
     expect: CommitId | None = None
+    endorse: Callable[[Entry, RefTable], None] | None = None
 
 
 def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move: bool = True) -> MoveReport:
@@ -126,6 +130,8 @@ def _append(stores: Stores, request: MoveRequest, head: Recorded, table: RefTabl
     row = table.of(request.kind)[request.name].version
     if row is not None and row.at == entry.n:  # from now on a version of this model too
         entry = replace(entry, commit=row.commit, tree=row.tree, map=row.map, versions=row.number)
+    if request.endorse is not None:
+        request.endorse(entry, table)
     stores.objects.flush()
     if refs.log.append(entry) is None:
         return False

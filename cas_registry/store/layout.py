@@ -1,7 +1,8 @@
 """The one place that spells keys. See docs/format.md, "Keys"."""
 
 from cas_registry.model.entry import CATALOGUE
-from cas_registry.model.ids import CommitId, FileId, MapName, PackName, RefTableId, RemapId, TreeId
+from cas_registry.model.ids import CommitId, EntryId, FileId, MapName, PackName, RefTableId, RemapId, TreeId
+from cas_registry.model.signature import KeyId
 
 FORMAT_KEY = "format"
 COMMITS = "commits/"
@@ -10,6 +11,7 @@ MAPS = "maps/"
 PACKS = "packs/"
 FILES = "files/"
 REFS = "refs/"
+SIGNATURES = "signatures/"
 QUARANTINE = "quarantine/"
 COLLECTIONS = "gc/"
 HINT = "HEAD"
@@ -36,6 +38,16 @@ def file_hint_key(file: FileId) -> str:
 def collection_key(epoch: int, record: str) -> str:
     """A record (condemned, delete, verdict, done) of a collection."""
     return f"{COLLECTIONS}{epoch:010d}/{record}"
+
+
+def signature_key(entry: EntryId, key: KeyId) -> str:
+    """The signature of a log entry by one key."""
+    return f"{signatures_prefix(entry)}{key.hex}"
+
+
+def signatures_prefix(entry: EntryId) -> str:
+    """Where all signatures of a log entry lie."""
+    return f"{SIGNATURES}{entry.hex}/"
 
 
 def log_prefix(log: str) -> str:

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cas_registry.backends import Backend
 from cas_registry.errors import (
@@ -40,25 +41,42 @@ class Recorded:
         return self.entry.n
 
 
+class LogWatch(Protocol):
+    """Who remembers what was seen of a log: asked before its head is read, told after."""
+
+    def recall(self, log: str) -> Callable[[Recorded | None], None]:
+        """What to do with the head that is read from now on: RollbackError for one that what was seen until now rules out."""
+
+    def keep(self, recorded: Recorded) -> None:
+        """An entry that one's own append put there."""
+
+
 class Log:
     """One log: a model's, or the catalogue."""
 
-    def __init__(self, backend: Backend, registry: str, name: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        registry: str,
+        name: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        watch: LogWatch | None = None,
+    ) -> None:
         self._backend = backend
         self._registry = registry
         self._sleep = sleep
+        self._watch = watch
         self.name = name
 
     def head(self) -> Recorded | None:
-        """The last entry, or None for a log that does not exist yet."""
-        hint = self.hint()
-        at_hint, after = self._read_raw([hint, hint + 1]) if hint else (None, None)
-        if at_hint is None:
-            first = self._read_raw([1])[0]
-            return self._advance(1, first) if first is not None else None
-        if after is None:
-            return self._decode(hint, at_hint)
-        return self._advance(hint + 1, after)
+        """The last entry, or None for a log that does not exist yet. RollbackError where the watch has seen it further, or otherwise."""
+        if self._watch is None:
+            return self._find_head()
+        check = self._watch.recall(self.name)  # first: what others see meanwhile may be further on than what is read here
+        recorded = self._find_head()
+        check(recorded)
+        return recorded
 
     def read(self, number: int) -> Recorded:
         """Entry `number`. IntegrityError if it is missing or damaged: entries are never deleted."""
@@ -96,7 +114,10 @@ class Log:
                 f"{key} is written, but may not survive a power loss ({error.message}). Read the log before trying again",
                 key=key,
             ) from error
-        return self._decode(entry.n, data)
+        recorded = self._decode(entry.n, data)
+        if self._watch is not None:
+            self._watch.keep(recorded)
+        return recorded
 
     def _create(self, key: str, data: bytes, number: int) -> bool:
         """Whether the entry stands under its number; False where another does."""
@@ -131,6 +152,16 @@ class Log:
             self._backend.put(hint_key(self.name), str(number).encode("ascii"))
         except RegistryError:
             return
+
+    def _find_head(self) -> Recorded | None:
+        hint = self.hint()
+        at_hint, after = self._read_raw([hint, hint + 1]) if hint else (None, None)
+        if at_hint is None:
+            first = self._read_raw([1])[0]
+            return self._advance(1, first) if first is not None else None
+        if after is None:
+            return self._decode(hint, at_hint)
+        return self._advance(hint + 1, after)
 
     def hint(self) -> int:
         """The last number as somebody noted it, 0 where nobody has: never to be believed, but a sign of lost entries where it is too high."""

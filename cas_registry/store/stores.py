@@ -16,19 +16,22 @@ from cas_registry.store.layout import FORMAT_KEY, entry_key
 from cas_registry.store.log import Log
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import ModelRefs
+from cas_registry.store.signatures import SignatureStore
+from cas_registry.store.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """A registry's backend and what stands on it."""
+    """A registry's backend and what stands on it; `watch` remembers for this machine how far its logs were seen."""
 
     backend: Backend
     format: RegistryFormat
     objects: ObjectStore
+    watch: Watch | None = None
 
     @property
     def catalogue(self) -> Catalogue:
-        return Catalogue(Log(self.backend, self.format.registry, CATALOGUE), self.format.registry)
+        return Catalogue(Log(self.backend, self.format.registry, CATALOGUE, watch=self.watch), self.format.registry)
 
     @property
     def epochs(self) -> Epochs:
@@ -41,11 +44,16 @@ class Stores:
 
     def log(self, model: str) -> Log:
         """The log of a model, whether it exists or not."""
-        return Log(self.backend, self.format.registry, check_model(model))
+        return Log(self.backend, self.format.registry, check_model(model), watch=self.watch)
 
     def refs(self, model: str) -> ModelRefs:
         """The branches and tags of a model."""
         return ModelRefs(self.log(model), self.objects, logs=self)
+
+    @property
+    def signatures(self) -> SignatureStore:
+        """The signatures of log entries."""
+        return SignatureStore(self.backend)
 
 
 def open_stores(backend: Backend) -> Stores:

@@ -16,6 +16,7 @@ import pytest
 
 from cas_registry.cli import _TABLE, demo
 from tests.cli.shell import Shell
+from tests.support.ssh_keys import needs_ssh_keygen
 
 CLI_MD = Path(__file__).parents[2] / "docs" / "cli.md"
 BLOCK = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
@@ -23,6 +24,7 @@ VERBS = {name for group in _TABLE for name in group.verbs}
 ELIDED = "reg demo"  # too long to be printed in full: the document shows its beginning and its end
 
 _VARYING = (
+    (re.compile(r"SHA256:[0-9A-Za-z+/]{43}"), "KEY"),
     (re.compile(r"[0-9a-f]{12,64}"), "ID"),
     (re.compile(r"just now|\d+ \w+ ago"), "AGE"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "TIME"),
@@ -78,6 +80,7 @@ def little_training(monkeypatch):
     monkeypatch.setattr(demo, "_HEAD_STEPS", 2)
 
 
+@needs_ssh_keygen
 def test_the_commands_print_what_the_document_says(shell: Shell, little_training):
     for step in steps(CLI_MD.read_text()):
         printed = [normal(line) for line in run(step, shell)]

@@ -9,7 +9,15 @@ def test_branches_are_listed_created_moved_and_deleted(story: Shell):
     newest, oldest = story.reg("log", "-q").lines
     assert story.reg("branch", "-q").lines == ["main"]
     created = story.reg("branch", "dev", "prod", "--json").json
-    assert created == {"model": "fraud", "kind": "branch", "name": "dev", "commit": oldest, "previous": None, "moved": True}
+    assert created == {
+        "model": "fraud",
+        "kind": "branch",
+        "name": "dev",
+        "commit": oldest,
+        "previous": None,
+        "moved": True,
+        "signed_by": None,
+    }
     assert "exists" in story.reg("branch", "dev", "main", code=4).stderr
     assert story.reg("branch", "dev", "main", "--force", "-q").lines == [newest]
     assert "stands at" in story.reg("branch", "dev", "main").stdout

@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +24,7 @@ from cas_registry.chunking import Piece
 from cas_registry.chunking.fastcdc import ContentDefinedChunker
 from cas_registry.codecs import decode_chunk
 from cas_registry.errors import HostileNameError
-from cas_registry.model import canonical, collection, commit, entry, keep, maps, names, packs, registry_format
+from cas_registry.model import canonical, collection, commit, entry, keep, maps, names, packs, registry_format, signature
 from cas_registry.model.canonical import encode_scalars
 from cas_registry.model.collection import Condemned, encode_condemned
 from cas_registry.model.commit import Commit, encode_commit
@@ -40,6 +41,8 @@ from cas_registry.model.ids import (
     PackName,
     RefTableId,
     RemapId,
+    SignatureId,
+    SignedRefsId,
     TreeId,
 )
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference, decode_map
@@ -47,15 +50,25 @@ from cas_registry.model.packs import PackBuilder, Recipe, decode_pack
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import ChunkingParameters, RegistryFormat, chunking_around, encode_format, format_body
 from cas_registry.model.remap import RemapTable, encode_remap_table
+from cas_registry.model.signature import (
+    Signature,
+    decode_signature,
+    encode_signature,
+    encode_signed_refs,
+    signed_payload,
+    signing_key,
+)
 from cas_registry.model.tensors import ElementType
 from cas_registry.model.tree import Mode, Tree, TreeEntry, encode_tree, make_tree
 from cas_registry.operations.init import create_registry
+from cas_registry.operations.ssh_keygen import sign
 from cas_registry.operations.transfer import PackWriter, worker_pool
 from cas_registry.registry import Registry, registry_over
 from cas_registry.settings import Settings
 from cas_registry.store import layout
 from cas_registry.store.catalogue import first_entry
 from cas_registry.store.objects import ObjectStore
+from tests.support.ssh_keys import needs_ssh_keygen
 
 DOCS = Path(__file__).parents[2] / "docs"
 FORMAT, ARCHITECTURE = DOCS / "format.md", DOCS / "architecture.md"
@@ -168,6 +181,18 @@ def _entry() -> bytes:
     )
 
 
+@cache
+def _signature() -> bytes:
+    """By a key that is of no use but for this example; ed25519 gives the same signature each time."""
+    identity, made = entry.decode_entry(_entry())
+    with tempfile.TemporaryDirectory() as scratch:
+        key = Path(scratch) / "key"
+        key.write_bytes((Path(__file__).parent / "example_key").read_bytes())
+        key.chmod(0o600)  # ssh-keygen takes no key that others may read, as git's are
+        armour = sign(signed_payload(made, _table()), key)
+    return encode_signature(Signature(REGISTRY, "fraud", 1, identity, signing_key(armour), armour, NOON_MS))
+
+
 def _remap_table() -> bytes:
     return encode_remap_table(RemapTable({1: MapName.of(_root_map()), 3: MapName.of(_folder_map()), 4: None}))
 
@@ -204,8 +229,22 @@ def _sealed(kind: type[ObjectId], data: bytes) -> str:
 
 
 def _ids_example() -> str:
-    kinds = [FileId, ChunkId, PackName, MapName, TreeId, CommitId, RefTableId, RemapId, CollectionId, EntryId, FormatId]
-    return "\n".join(f"{kind.kind:<12}{kind.context or '-':<28}{kind.of(HELLO).hex}" for kind in kinds)
+    kinds = [
+        FileId,
+        ChunkId,
+        PackName,
+        MapName,
+        TreeId,
+        CommitId,
+        RefTableId,
+        RemapId,
+        CollectionId,
+        EntryId,
+        SignatureId,
+        SignedRefsId,
+        FormatId,
+    ]
+    return "\n".join(f"{kind.kind:<13}{kind.context or '-':<29}{kind.of(HELLO).hex}" for kind in kinds)
 
 
 def _keys_example() -> str:
@@ -224,6 +263,7 @@ def _keys_example() -> str:
         layout.object_key(_pack()[0].name),
         layout.file_hint_key(file),
         layout.collection_key(1, "condemned"),
+        layout.signature_key(entry.decode_entry(_entry())[0], decode_signature(_signature()).key),
         f"{layout.QUARANTINE}{layout.object_key(tree)}",
     ]
     return "\n".join(keys)
@@ -446,6 +486,9 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "format": lambda: _sealed(FormatId, encode_format(_format())),
     "catalogue entry": lambda: _sealed(EntryId, _catalogue_entry()),
     "log entry": lambda: _sealed(EntryId, _entry()),
+    "signed entry": lambda: signed_payload(entry.decode_entry(_entry())[1], _table()).decode().replace("\0", "\\0"),
+    "signed refs": lambda: _named(SignedRefsId, encode_signed_refs(_table())),
+    "signature": lambda: _sealed(SignatureId, _signature()),
     "ref table": lambda: _named(RefTableId, encode_ref_table(_table(deleted=True))),
     "remap table": lambda: _named(RemapId, _remap_table()),
     "collection": lambda: _sealed(CollectionId, _condemned()),
@@ -504,7 +547,10 @@ def test_the_documents_have_every_example_and_no_other() -> None:
     assert example_blocks().keys() == EXAMPLES.keys()
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+_SIGNED = ("keys", "signature")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs_ssh_keygen) if name in _SIGNED else name for name in EXAMPLES])
 def test_example_is_what_the_code_produces(name: str) -> None:
     assert example_blocks()[name] == EXAMPLES[name]()
 
@@ -599,6 +645,8 @@ def _object_fields() -> dict[str, Iterable[str]]:
         "remap table": (*common, "maps"),
         "policy": keep._FIELDS,
         "condemned": (*common, *collection._LIST_FIELDS),
+        "signature": (*common, *signature._FIELDS),
+        "signed entry": json.loads(signed_payload(entry.decode_entry(_entry())[1], _table())[len(signature.PAYLOAD_MAGIC) :]),
         "commit": (*common, *commit._FIELDS),
         "tree": json.loads(encode_tree(_trees()[0])),
     }
@@ -606,7 +654,9 @@ def _object_fields() -> dict[str, Iterable[str]]:
 
 @pytest.mark.parametrize("name", _object_fields())
 def test_table_of_fields_names_every_field_and_no_other(name: str) -> None:
-    assert sorted(row[0].strip("`") for row in table(f"fields: {name}")) == sorted(_object_fields()[name])
+    assert sorted(field for row in table(f"fields: {name}") for field in re.findall("`(\\w+)`", row[0])) == sorted(
+        _object_fields()[name]
+    )
 
 
 _UNITS = {"": 1, "bytes": 1, "KiB": 1024, "MiB": 1024**2, "s": 1}
@@ -630,7 +680,20 @@ def test_limit_is_the_constant(what: str, value: str, constant: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["canonical", "collection", "commit", "entry", "keep", "names", "packs", "placement", "registry_format", "remap", "tree"],
+    [
+        "canonical",
+        "collection",
+        "commit",
+        "entry",
+        "keep",
+        "names",
+        "packs",
+        "placement",
+        "registry_format",
+        "remap",
+        "signature",
+        "tree",
+    ],
 )
 def test_every_limit_of_the_model_is_in_a_table(module: str) -> None:
     documented = {constant.rpartition(".")[2] for _, _, constant in _limits()}

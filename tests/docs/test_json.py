@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cas_registry.cli import reg
+from tests.support.ssh_keys import make_key, needs_ssh_keygen
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 STORY: list[tuple[str, list[str]]] = [
@@ -23,6 +24,8 @@ STORY: list[tuple[str, list[str]]] = [
     ("show", ["show", "prod"]),
     ("ls", ["ls", "prod"]),
     ("diff", ["diff", "prod", "main"]),
+    ("sign", ["sign", "prod", "--key", "key"]),
+    ("verify", ["verify", "prod", "--allowed-signers", "allowed_signers"]),
     ("branch NAME REV", ["branch", "exp", "main"]),
     ("branch", ["branch"]),
     ("tag", ["tag"]),
@@ -61,6 +64,7 @@ def _names(value: object, prefix: str = "") -> set[str]:
     return set.union(*({f"{prefix}.{name}"} | _names(found, f"{prefix}.{name}") for name, found in value.items()), set())
 
 
+@needs_ssh_keygen
 def test_every_answer_has_the_documented_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / "work"
     for name, layers in (("out", 2), ("changed", 3)):
@@ -70,6 +74,7 @@ def test_every_answer_has_the_documented_fields(tmp_path: Path, monkeypatch: pyt
         np.save(work / name / "model.npy", np.arange(512, dtype=np.float32) * layers)
     monkeypatch.chdir(work)
     monkeypatch.setenv("REG_CACHE", str(tmp_path / "cache"))
+    (work / "allowed_signers").write_text(make_key(work, "key").allowed())
     documented = _documented()
     assert set(documented) == {verb for verb, _ in STORY if verb}
     for verb, words in STORY:

@@ -30,11 +30,13 @@ from cas_registry.model.collection import (
 )
 from cas_registry.model.commit import decode_commit, encode_commit
 from cas_registry.model.entry import decode_entry, decode_ref_table, encode_entry, encode_ref_table
-from cas_registry.model.ids import CollectionId, EntryId, FormatId, ObjectId
+from cas_registry.model.ids import CollectionId, EntryId, FormatId, ObjectId, SignatureId
 from cas_registry.model.maps import decode_map
 from cas_registry.model.packs import HEADER_BYTES, TRAILER_BYTES, PackFooter, decode_footer, decode_pack, footer_bytes
 from cas_registry.model.registry_format import decode_format, encode_format
+from cas_registry.model.signature import decode_signature, encode_signature
 from cas_registry.model.tree import decode_tree, encode_tree
+from tests.model.test_signature import make_signature
 from tests.support import strategies as make
 
 MUTATIONS = 20_000
@@ -153,15 +155,24 @@ SUBJECTS = {
         16,
         CollectionId,
     ),
+    "signature": Subject(
+        decode_signature,
+        [encode_signature(make_signature()), encode_signature(make_signature(n=1, log="ranker", time_ms=0))],
+        make.mutate_sealed(SignatureId),
+        _writes_again(encode_signature),
+        22,
+        SignatureId,
+    ),
     "map": Subject(decode_map, [make.example_map()], make.mutate_map, _check_map, 16),
     "pack": Subject(decode_pack, [make.example_pack()], make.mutate_pack, _check_footer, 11),
     "footer": Subject(_decode_parts, [make.example_pack()], make.mutate_pack, _check_footer, 10),
 }
-JSON_SUBJECTS = ("tree", "commit", "refs", "entry", "format", "condemned", "verdict", "done")
+JSON_SUBJECTS = ("tree", "commit", "refs", "entry", "format", "condemned", "verdict", "done", "signature")
+SEALED_SUBJECTS = ("entry", "format", "signature", "condemned")
 
 every_decoder = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=list(SUBJECTS))
 every_json_decoder = pytest.mark.parametrize("subject", [SUBJECTS[name] for name in JSON_SUBJECTS], ids=JSON_SUBJECTS)
-every_sealed_decoder = pytest.mark.parametrize("subject", [SUBJECTS["entry"], SUBJECTS["format"]], ids=["entry", "format"])
+every_sealed_decoder = pytest.mark.parametrize("subject", [SUBJECTS[name] for name in SEALED_SUBJECTS], ids=SEALED_SUBJECTS)
 
 
 def _refusal(subject: Subject, data: bytes) -> str | None:
@@ -345,7 +356,8 @@ def test_one_kind_is_not_read_as_another(subject: Subject) -> None:
 @every_json_decoder
 def test_nesting_of_any_depth_is_refused_without_exhausting_the_stack(subject: Subject) -> None:
     body = _body(subject, subject.seeds[0])
-    printed = {"tree": "kind", "commit": "tree", "refs": "kind", "entry": "n", "format": "format"}.get(body["kind"], "epoch")
+    fields = {"tree": "kind", "commit": "tree", "refs": "kind", "entry": "n", "format": "format", "signature": "n"}
+    printed = fields.get(body["kind"], "epoch")
     deepest = bisect.bisect_left(range(200_000), True, key=lambda depth: not _parses("[" * depth + "]" * depth))
     for name in {"kind", "v", printed}:
         around = json.dumps({**body, name: "HERE"}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -28,8 +28,20 @@ from cas_registry.cli.session import Session
     is_flag=True,
     help="Link large files to the cache instead of copying them: read-only, never to be edited in place.",
 )
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Write nothing unless the branch or tag verifies, as by reg verify.  [env: REG_VERIFY]",
+)
 def checkout(
-    session: Session, revision: str, folder: Path | None, paths: tuple[str, ...], force: bool, cache: bool, link: bool
+    session: Session,
+    revision: str,
+    folder: Path | None,
+    paths: tuple[str, ...],
+    force: bool,
+    cache: bool,
+    link: bool,
+    verify: bool | None,
 ) -> None:
     """Make DIR hold the version REV, or those files of it that the PATHs name or match.
 
@@ -49,7 +61,9 @@ def checkout(
     target = folder or workspace.default_target(session.model_of(revision))
     workspace.before_checkout(target)
     with session.progress() as progress:
-        report = model.checkout(revision, target, paths=wanted, force=force, cache=cache, link=link, progress=progress)
+        report = model.checkout(
+            revision, target, paths=wanted, force=force, cache=cache, link=link, verify=verify, progress=progress
+        )
     if not wanted:
         workspace.checked_out(target, report.version, branch=parse_revision(revision).name)
     session.out.show(CHECKOUT, report)

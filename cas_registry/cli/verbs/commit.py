@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     reg commit out/ -b experiment --tag candidate
     reg commit model.safetensors config.json -M fraud
     reg commit out/ --expect main~0            (only if nobody committed since)
+    reg commit out/ --sign --key ~/.ssh/id_ed25519
     reg commit out/ --plan                     (what it would write and cost)
     """
 )
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 @click.option("--expect", metavar="REV", help="Commit only if the branch stands at REV.")
 @click.option("--author", metavar="WHO", help="In place of REG_AUTHOR or user@host.")
 @click.option("--allow-empty", is_flag=True, help="Commit even if the files are those of the branch's last version.")
+@click.option("--sign", is_flag=True, help="Sign the log entry, by ssh-keygen.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key for --sign.  [env: REG_SIGNING_KEY]")
 @click.option("--plan", is_flag=True, help="Say what would be written, in bytes, requests and dollars; write nothing.")
 @click.option(
     "--price", "prices", metavar="K=V", multiple=True, callback=parse_pairs,
@@ -51,8 +54,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def commit(
     session: Session, paths: tuple[Path, ...], message: str, branch: str, params: Mapping[str, Scalar], metrics: Mapping[str, Scalar],
-    tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool, plan: bool,
-    prices: Mapping[str, Scalar],
+    tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool, sign: bool,
+    key: Path | None, plan: bool, prices: Mapping[str, Scalar],
 ) -> None:  # fmt: skip
     """Store files as a new version of a model.
 
@@ -65,6 +68,8 @@ def commit(
     numbers = {name: _number(name, found) for name, found in metrics.items()}
     model = session.model()
     _refuse_registry_inside(session.registry.url, paths)
+    if key and not sign:
+        raise InvalidInputError("--key is for --sign; give both")
     if plan:
         from cas_registry.cli.views.plan import PLAN, Planned
 
@@ -75,7 +80,7 @@ def commit(
     with session.progress() as progress:
         report = model.commit(
             list(paths), branch=branch, message=message, params=params, metrics=numbers, tags=tags, base=base, delta=delta, expect=expect,
-            author=author, allow_empty=allow_empty, progress=progress,
+            author=author, allow_empty=allow_empty, sign=sign, key=key, progress=progress,
         )  # fmt: skip
     if len(paths) == 1 and paths[0].is_dir():
         session.workspace.committed(paths[0], report)

@@ -1,5 +1,7 @@
 """`reg branch` and `reg tag`: names for versions."""
 
+from pathlib import Path
+
 import click
 
 from cas_registry.cli.options import verb
@@ -38,6 +40,7 @@ def branch(session: Session, name: str | None, revision: str | None, deleted: st
     reg tag
     reg tag prod main -m "beats v12 on the holdout"
     reg tag prod main --expect prod            (only if nobody moved it meanwhile)
+    reg tag prod main --sign --key ~/.ssh/id_ed25519
     reg tag --history prod
     reg tag -d candidate
     """
@@ -48,6 +51,8 @@ def branch(session: Session, name: str | None, revision: str | None, deleted: st
 @click.option("-d", "--delete", "deleted", metavar="NAME", help="Delete the tag; its history stays.")
 @click.option("--history", metavar="NAME", help="Show every move of the tag: who, when, why.")
 @click.option("--expect", metavar="REV", help="Move it only if it stands at REV.")
+@click.option("--sign", is_flag=True, help="Sign the log entry, by ssh-keygen.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key for --sign.  [env: REG_SIGNING_KEY]")
 def tag(
     session: Session,
     name: str | None,
@@ -56,6 +61,8 @@ def tag(
     deleted: str | None,
     history: str | None,
     expect: str | None,
+    sign: bool,
+    key: Path | None,
 ) -> None:
     """List the tags, or put tag NAME at REV (by default main), wherever it stood before."""
     from cas_registry.cli.views.refs import HISTORY, MOVE, REFS, RefHistory, Refs
@@ -63,13 +70,15 @@ def tag(
 
     _refuse_both(name, deleted, "--delete")
     _refuse_both(name or deleted, history, "--history")
+    if (sign and not name) or (key and not sign):
+        raise click.UsageError("--sign signs a move, so name the tag; --key is for --sign", click.get_current_context())
     model = session.model(*([revision] if revision else []))
     if deleted:
         session.out.show(MOVE, model.delete_tag(deleted, reason=reason))
     elif history:
         session.out.show(HISTORY, RefHistory(model.name, RefKind.TAG, history, model.history(RefKind.TAG, history)))
     elif name:
-        session.out.show(MOVE, model.tag(name, revision or "main", reason=reason, expect=expect))
+        session.out.show(MOVE, model.tag(name, revision or "main", reason=reason, expect=expect, sign=sign, key=key))
     else:
         session.out.show(REFS, Refs(model.name, RefKind.TAG, model.tags() or session.none_of(model)))
 

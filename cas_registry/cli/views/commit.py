@@ -37,6 +37,7 @@ def _document(result: Committed) -> Document:
         "reused_bytes": report.reused_bytes,
         "stored_bytes": report.stored_bytes,
         "packs": report.packs,
+        "signed_by": report.signed_by.fingerprint if report.signed_by else None,
         "load": result.load,
     }
 
@@ -47,13 +48,20 @@ def _human(result: Committed, _: Paper) -> Iterator[Line]:
     if not report.created:
         yield ["Nothing new: ", *name, f" on {report.branch} holds the same {text.count(report.files, 'file')}"]
         yield ["No commit was made; --allow-empty makes one all the same"]
+        yield from _signer(report)
         return
     yield [*name, "  on ", Styled(report.branch, "green"), *(f", tag {tag}" for tag in report.tags)]
     new, reused = text.size(report.new_bytes), text.size(report.reused_bytes)
     where = f", stored as {text.size(report.stored_bytes)} in {text.count(report.packs, 'pack')}" if report.packs else ""
     yield [f"  {text.count(report.files, 'file')}, {text.size(report.raw_bytes)}: {new} new{where}; {reused} reused"]
+    yield from _signer(report)
     yield ["  Load it in Python:"]
     yield ["  ", Styled(result.load, "cyan")]
+
+
+def _signer(report: CommitReport) -> Iterator[Line]:
+    if report.signed_by:
+        yield [f"  Signed by {report.signed_by.fingerprint}"]
 
 
 COMMIT = View(_document, _human, lambda result: [result.report.commit.hex])

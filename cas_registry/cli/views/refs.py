@@ -52,6 +52,7 @@ def _move_document(report: MoveReport) -> Document:
         "commit": report.commit.hex if report.commit else None,
         "previous": report.previous.hex if report.previous else None,
         "moved": report.moved,
+        "signed_by": report.signed_by.fingerprint if report.signed_by else None,
     }
 
 
@@ -65,6 +66,8 @@ def _move_human(report: MoveReport, _: Paper) -> Iterator[Line]:
     else:
         verb = "Moved" if before else "Created"
         yield [f"{verb} {name} ", f"from {before} to " if before else "at ", Styled(report.commit.short, "yellow")]
+    if report.signed_by:
+        yield [f"Signed by {report.signed_by.fingerprint}"]
 
 
 def _history_document(history: RefHistory) -> Document:

@@ -134,10 +134,11 @@ def _verify(number: int, expected: dict[str, str], found: dict[str, str]) -> Non
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
     """The folder as the current one, with a cache of its own and without the user's choices of registry and model."""
-    before = {name: os.environ.get(name) for name in ("REG_CACHE", "REG_REGISTRY", "REG_MODEL")}
+    before = {name: os.environ.get(name) for name in ("REG_CACHE", "REG_STATE", "REG_REGISTRY", "REG_MODEL")}
     try:
         with contextlib.chdir(folder):
             os.environ["REG_CACHE"] = str(folder / "cache")
+            os.environ["REG_STATE"] = str(folder / "state")
             os.environ.pop("REG_REGISTRY", None)
             os.environ.pop("REG_MODEL", None)
             yield

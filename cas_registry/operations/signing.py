@@ -1,7 +1,8 @@
 """Signing log entries, and verifying that a branch or tag stands where somebody put it who may.
 
-A ref stands where the entry says that its row names as the last to move it. Verifying follows the chain of hashes from there to the
-head, through which the row must not change, and looks for signatures of that one entry by keys that the caller trusts.
+A ref stands where the entry says that its row names as the last to move it. Verifying follows the chain of hashes from the entry before
+that one, in which the row must be another, to the head, through which it must not change, and looks for signatures of that one entry
+by keys that the caller trusts.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, SignatureError
 from cas_registry.model.canonical import unseal
-from cas_registry.model.entry import Entry, RefKind, RefTable, VersionRow, encode_entry
+from cas_registry.model.entry import Entry, Ref, RefKind, RefTable, VersionRow, encode_entry
 from cas_registry.model.ids import CommitId, EntryId, RefTableId
 from cas_registry.model.revision import Revision
 from cas_registry.model.signature import KeyId, Signature, signed_payload, signed_row, signing_key
@@ -171,16 +172,15 @@ def _place(stores: Stores, refs: ModelRefs, revision: Revision) -> _Placed:
     followed = 0
     for recorded, table in _chain(stores, refs, ref.moved, head):
         followed += 1
-        if recorded.n < ref.moved:
-            continue
-        row = table.of(kind).get(revision.name)
-        if row is None or signed_row(row) != signed_row(ref):
+        objection = _objection(recorded, table.of(kind).get(revision.name), ref)
+        if objection is not None:
             key = entry_key(refs.model, recorded.n)
-            reason = f"{key} has another row for it than the head, which says that entry {ref.moved} moved it last"
+            reason = f"{key} {objection}"
             raise SignatureError(
                 f"{kind.value} {revision.name!r} of model {refs.model!r} is not verified: {reason}", reasons=[reason], key=key
             )
-        placed = placed or (recorded, table)
+        if recorded.n >= ref.moved:
+            placed = placed or (recorded, table)
     if placed is None or placed[0].n != ref.moved:
         raise IntegrityError(f"{revision.name!r} was moved by entry {ref.moved}, says entry {head.n}; run reg fsck")
     if stores.watch is not None:
@@ -188,10 +188,23 @@ def _place(stores: Stores, refs: ModelRefs, revision: Revision) -> _Placed:
     return _Placed(kind, standing, *placed, head, followed)
 
 
+def _objection(recorded: Recorded, row: Ref | None, head: Ref) -> str | None:
+    """What speaks against the head's row, in the row that an entry on the way to it has."""
+    if recorded.n >= head.moved:
+        if row is None or signed_row(row) != signed_row(head):
+            return f"has another row for it than the head, which says that entry {head.moved} moved it last"
+    elif (
+        row is not None and row.moved >= head.moved
+    ):  # its signer may only have carried on what somebody else wrote down before
+        return f"says already that entry {row.moved} moves it, which comes later"
+    return None
+
+
 def _chain(stores: Stores, refs: ModelRefs, moved: int, head: Recorded) -> Iterator[tuple[Recorded, RefTable]]:
-    """The entries from `moved`, or from the last one whose chain this machine followed, to the head, each proven by the next."""
+    """The entries from the one before `moved`, or from the last one whose chain this machine followed, to the head, each proven by the
+    next."""
     owed = stores.watch.owed(refs.model) if stores.watch else None
-    first = max(1, min(moved, owed.n if owed else moved))
+    first = max(1, min(moved - 1, owed.n if owed else moved))
     before: Recorded | None = None
     spilled: RefTableId | None = None
     table = RefTable()

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cas_registry.errors import RollbackError
+from cas_registry.model.ids import FileId
 from cas_registry.store.layout import entry_key
 from cas_registry.store.log import Recorded
 from cas_registry.worktree.sightings import Seen, Sighting, forget_seen, read_seen, write_seen
+
+_LONGEST_NAME_BYTES = 200  # a file's name may have 255, of which the temporary one beside it takes some
 
 
 class Watch:
@@ -66,8 +69,9 @@ class Watch:
         forget_seen(self.path(log))
 
     def path(self, log: str) -> Path:
-        """The file of a log. Its name is a model's, which is a safe name on every system, or the catalogue's."""
-        return self._folder / f"{log}.json"
+        """The file of a log. Its name is a model's, which is a safe name on every system, or the catalogue's; a long one is hashed."""
+        long = len(log.encode("utf-8")) > _LONGEST_NAME_BYTES
+        return self._folder / f"{FileId.of(log.encode('utf-8')).hex if long else log}.json"
 
     def _compare(self, log: str, seen: Seen, head: Recorded | None) -> None:
         last = seen.last

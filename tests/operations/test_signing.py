@@ -146,7 +146,7 @@ def test_a_signed_tag_and_branch_verify(model: Model, ada: Key) -> None:
         "prod",
         4,
         5,
-        2,
+        3,
         1,
     )
     assert found.version == model.resolve("prod")
@@ -155,7 +155,7 @@ def test_a_signed_tag_and_branch_verify(model: Model, ada: Key) -> None:
     ]
     assert (found.who, found.why) == ("tester@bench", "better")
     branch = model.verify("main")
-    assert (branch.kind, branch.entry, branch.followed) == (RefKind.BRANCH, 2, 4)
+    assert (branch.kind, branch.entry, branch.followed) == (RefKind.BRANCH, 2, 5)
     assert model.verify("fraud@main") == branch
 
 
@@ -231,7 +231,7 @@ def test_a_table_that_was_spilled_verifies(model: Model, monkeypatch: pytest.Mon
     monkeypatch.setattr("cas_registry.store.refs.MAX_INLINE_TABLE_BYTES", 100)
     model.tag("rc", "main", sign=True)
     model.tag("rc2", "main")
-    assert model.verify("rc").followed == 2
+    assert model.verify("rc").followed == 3
 
 
 def test_a_repack_after_signing_needs_no_key_and_verifies(
@@ -525,6 +525,20 @@ def test_a_row_with_another_number_is_refused(model: Model, store: MemoryBackend
     _append(store, replace_row(_read(store, 5)[1].refs, Ref(_row(store, 4), moved)))
     with pytest.raises((SignatureError, IntegrityError)):
         _again(store, world).verify("prod")
+
+
+def test_a_move_written_down_before_it_is_signed_is_refused(
+    model: Model, store: MemoryBackend, world: Settings, bob: Key
+) -> None:
+    """Ada signs entry 7 for a reason of her own, and carries on a row that says that entry 7 moves prod."""
+    _append(store, replace_row(_read(store, 5)[1].refs, Ref(_row(store, 3), 7)))
+    again = _again(store, world)
+    again.tag("rc", "main", sign=True)
+    assert _read(store, 7)[1].refs.tags["prod"] == Ref(_row(store, 3), 7)
+    assert again.verify("rc").entry == 7
+    for question in (lambda: again.verify("prod"), lambda: again.sign("prod", key=bob.path)):
+        with pytest.raises(SignatureError, match="says already that entry 7 moves it"):
+            question()
 
 
 def test_another_version_under_the_signed_number_is_refused(model: Model, store: MemoryBackend, world: Settings) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.errors import IntegrityError, RollbackError
 from cas_registry.model.entry import decode_entry, encode_entry
+from cas_registry.model.ids import EntryId
 from cas_registry.store.layout import entry_key, hint_key
 from cas_registry.store.log import Log, Recorded
 from cas_registry.store.watch import Watch
@@ -157,6 +158,14 @@ def test_a_home_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file in the way")
     assert _watched(_store(5), tmp_path / "state").head().n == 5
     assert _watched(_store(2), tmp_path / "state").head().n == 2
+
+
+def test_a_model_with_the_longest_name_is_watched_too(folder: Path) -> None:
+    names = ["ü" * 127, "ü" * 126 + "x", "m" * 200, "m" * 201]
+    watch = Watch(folder, clock_ns=lambda: NOON_NS)
+    for number, name in enumerate(names, start=1):
+        watch.keep(Recorded(EntryId(bytes([number]) * 32), _entry(number, None, log=name)))
+    assert [watch.owed(name).n for name in names] == [1, 2, 3, 4]
 
 
 def test_a_rollback_is_told_apart_from_damage() -> None:

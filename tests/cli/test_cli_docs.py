@@ -118,7 +118,9 @@ def write_anew() -> None:
         shell = Shell(Path(folder).resolve() / "work")
         shell.folder.mkdir()
         os.chdir(shell.folder)
-        os.environ.update(REG_AUTHOR="ada@lab", REG_CACHE=str(shell.folder.parent / "cache"))
+        os.environ.update(
+            REG_AUTHOR="ada@lab", REG_CACHE=str(shell.folder.parent / "cache"), REG_STATE=str(shell.folder.parent / "state")
+        )
 
         def fill(block: re.Match[str]) -> str:
             lines: list[str] = []

@@ -25,6 +25,12 @@ def matrix(request: pytest.FixtureRequest) -> Iterator[Row]:
 _FAILED = pytest.StashKey[bool]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "matrix" in getattr(item, "fixturenames", ()):
+            item.add_marker("reliability")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield

@@ -27,4 +27,3 @@ def test_without_one_of_its_rules_a_version_loses_its_pack(matrix: Row, rule: st
     assert outcome.dangling is not None
     assert any(not alive(log) <= outcome.dangling.packs for log in outcome.dangling.logs)
     matrix.count(outcome.states)
-    matrix.note("weakenings", 1)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.errors import BackendError, ConflictError, IntegrityError, NotFoundError, OutcomeUnknownError, RegistryError
 from cas_registry.model.entry import RefKind
-from cas_registry.operations import collection, placing, repack, storing, transfer
+from cas_registry.operations import collection, placing, repack, repack_writing, transfer
 from cas_registry.operations.transfer import fetch_group
 from cas_registry.operations.version_files import list_files, locate_files
 from cas_registry.registry import Registry, registry_over
@@ -45,6 +45,7 @@ class Verbs(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.step = 0
         self.store = MemoryBackend()
         self.clock = Clock()
         self.folder = tempfile.TemporaryDirectory()
@@ -225,8 +226,9 @@ class Verbs(RuleBasedStateMachine):
     @invariant()
     def every_version_reads_back(self) -> None:
         Verbs.steps += 1
+        self.step += 1
         for model, versions in self.versions.items():
-            for commit in random.Random(Verbs.steps).sample(sorted(versions), min(2, len(versions))):
+            for commit in random.Random(self.step).sample(sorted(versions), min(2, len(versions))):
                 assert self._read(model, commit) == versions[commit]
             for commit in sorted(self.retired[model])[:1]:
                 if commit not in versions:
@@ -246,7 +248,7 @@ class Verbs(RuleBasedStateMachine):
             }
             assert there == {ref: commit for ref, commit in self.refs.items() if ref[0] == model}
 
-    @precondition(lambda self: Verbs.steps % 25 == 0)
+    @precondition(lambda self: self.step % 25 == 0)
     @invariant()
     def the_registry_is_whole(self) -> None:
         assert self.registry.fsck(read_data=True).exit_code == 0
@@ -269,13 +271,13 @@ class Verbs(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("part", range(4))
 def test_the_verbs_do_what_dictionaries_do(matrix: Row, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr(placing, "BIG_FILE_BYTES", 2048)
-    monkeypatch.setattr(placing, "INLINE_BYTES", 100)
+    for module in (placing, repack_writing):
+        monkeypatch.setattr(module, "BIG_FILE_BYTES", 2048)
+        monkeypatch.setattr(module, "INLINE_BYTES", 100)
     monkeypatch.setattr(transfer, "ThreadPoolExecutor", InlineExecutor)
-    monkeypatch.setattr(collection, "MAX_SHARE", 1.0)
+    monkeypatch.setattr(collection._Collection, "_check_share", lambda *_: None)
     monkeypatch.setattr(repack, "WORTH_BYTES", 0)
     monkeypatch.setattr(repack, "WORTH_SHARE", 0)
-    assert not hasattr(storing, "BIG_FILE_BYTES")
     before = Verbs.steps
     run_state_machine_as_test(
         Verbs,

@@ -32,7 +32,10 @@ def retire(session: Session, revisions: tuple[str, ...], whole: bool, undo: bool
         for name in revisions:
             session.out.show(RETIRED, session.registry.retire(name, reason=reason, force=force))
         return
-    model = session.model(*revisions)
+    names = sorted({session.model_of(revision) for revision in revisions})
+    if len(names) > 1:
+        raise InvalidInputError(f"one model at a time; these are versions of {', '.join(names)}")
+    model = session.registry.model(names[0])
     if undo:
         for revision in revisions:
             session.out.show(RETIRED, model.restore(revision, reason=reason))

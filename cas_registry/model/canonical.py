@@ -9,6 +9,7 @@ line feed, the body.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -17,7 +18,12 @@ from cas_registry.model.ids import ObjectId
 
 MAX_METADATA_BYTES = 64 * 1024 * 1024  # a row of a tree takes some 95 bytes: about 700,000 files in one folder
 MAX_INTEGER = 2**63 - 1
+MAX_VALUES = 4_200_000  # a tree of 64 MiB has at most 4.1 million; 64 MiB of empty lists would be 22 million, and 1.6 GB in memory
 _SEAL_BYTES = 65
+_FEWEST_BYTES = 2  # that a value takes, with what separates it from the next one
+_TOO_MANY = re.compile(  # as many separators outside strings; possessive, so that it runs in constant memory
+    rb'(?:[^",:\[{]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^",:\[{]*+)*+[,:\[{]){%d}+' % MAX_VALUES, re.DOTALL
+)
 
 Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 Scalar = None | bool | int | float | str
@@ -42,6 +48,8 @@ def decode(data: bytes, *, kind: str) -> dict[str, Json]:
     """The object in `data`, which must be canonical, of `kind` and of version 1. Raises FormatError or UnsupportedFormatError."""
     if len(data) > MAX_METADATA_BYTES:
         raise FormatError(f"a {kind} of {len(data):,} bytes is over the limit of {MAX_METADATA_BYTES:,}")
+    if len(data) > MAX_VALUES * _FEWEST_BYTES and _TOO_MANY.match(data):  # before the parser makes an object of each
+        raise FormatError(f"a {kind} of more than {MAX_VALUES:,} values")
     try:
         value = json.loads(data.decode("utf-8"), parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_integer)
         canonical = encode(value)

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -302,3 +303,20 @@ def test_fields_come_in_the_order_asked_for_and_odd_ones_are_named() -> None:
     assert canonical.fields({"v": 1, "kind": "x", "b": 2, "a": 3}, "a", "b", what="x") == [3, 2]
     with pytest.raises(FormatError, match="'c', 'surplus'"):
         canonical.fields({"v": 1, "kind": "x", "surplus": 2}, "c", what="x")
+
+
+def test_more_values_than_any_object_needs_are_refused_before_they_take_memory() -> None:
+    body = b'{"entries":[' + b"[]," * (20 * 2**20) + b'[]],"kind":"x","v":1}'
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="values"):
+            canonical.decode(body, kind="x")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_separators_inside_strings_are_no_values() -> None:
+    text = ',:[{"\\' * 1_200_000
+    value = canonical.decode(canonical.encode({"v": 1, "kind": "x", "text": text}), kind="x")
+    assert value["text"] == text

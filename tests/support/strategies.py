@@ -473,6 +473,8 @@ _HOSTILE_VALUES: tuple[Any, ...] = (
     {"files": 1, "raw": 1, "new": 1, "stored": -1}, {"m": ["live", 1]}, {"m": [[], 1]}, {"m": [{}, 1]},
 )  # fmt: skip
 _HOSTILE_NUMBERS = (0, 1, 2, 3, 31, 32, 48, 255, 65_535, 2**24, 2**24 + 1, 2**27, 2**27 + 1, 2**31, 2**32 - 2, 2**32 - 1)
+_MAP_COUNTS_AT = 24
+_MAP_ROW_BYTES = (40, 60, 48, 4, 36, 80, 36, 1)  # packs, placements, files, chunks, trees, references, indexes, attached bytes
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9]+|true|false|null|[\[\]{},:]')
 
 
@@ -588,22 +590,21 @@ def mutate_pack(rng: random.Random, data: bytes) -> bytes:
 
 def mutate_map(rng: random.Random, data: bytes) -> bytes:
     """Mutations of a map's counts, rows and numbers; rows added or taken are mostly counted."""
-    counted = list(struct.unpack_from("<6I", data, 24))
-    widths = (40, 56, 48, 4, 32, 80)
+    counted = list(struct.unpack_from("<8I", data, _MAP_COUNTS_AT))
     tables: list[list[bytes]] = []
-    position = 48
-    for count, width in zip(counted, widths, strict=True):
+    position = _MAP_COUNTS_AT + 4 * len(counted)
+    for count, width in zip(counted, _MAP_ROW_BYTES, strict=True):
         tables.append([data[at : at + width] for at in range(position, position + count * width, width)])
         position += count * width
-    which = rng.randrange(6)
-    table, width = tables[which], widths[which]
+    which = rng.randrange(len(_MAP_ROW_BYTES))
+    table, width = tables[which], _MAP_ROW_BYTES[which]
     at = rng.randrange(len(table))
     match rng.randrange(8):
         case 0:
             return mutate_bytes(rng, data)
         case 1:
             counted[which] = rng.choice((*_HOSTILE_NUMBERS, counted[which] + 1, counted[which] - 1))
-            return data[:24] + struct.pack("<6I", *counted) + data[48:]
+            return data[:_MAP_COUNTS_AT] + struct.pack("<8I", *counted) + data[_MAP_COUNTS_AT + 4 * len(counted) :]
         case 2:
             del table[at]
         case 3:
@@ -613,8 +614,8 @@ def mutate_map(rng: random.Random, data: bytes) -> bytes:
         case 5:
             table[at] = rng.randbytes(width)
         case _:
-            table[at] = _with_number(rng, table[at])
-    return data[:24] + struct.pack("<6I", *map(len, tables)) + b"".join(b"".join(rows) for rows in tables)
+            table[at] = _with_number(rng, table[at]) if width > 1 else b"\xff"
+    return data[:_MAP_COUNTS_AT] + struct.pack("<8I", *map(len, tables)) + b"".join(b"".join(rows) for rows in tables)
 
 
 def split_pack(data: bytes) -> tuple[bytes, bytes, bytes]:

@@ -11,6 +11,9 @@ from cas_registry.model.ids import FileId, TreeId
 from cas_registry.model.names import check_component, find_collision
 
 MAX_ENTRIES = 1_000_000
+MAX_VERSION_ENTRIES = (
+    1_000_000  # of all folders together: a few small trees that name each other twice each stand for any number
+)
 
 
 class Mode(StrEnum):

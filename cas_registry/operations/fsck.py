@@ -4,17 +4,17 @@ The quick check reads all metadata and compares the lengths of packs with a list
 is read and hashed. Nothing is changed. What can be rebuilt from what is there is told from what is lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cas_registry.backends import Backend
 from cas_registry.errors import FormatError, IntegrityError, NotFoundError, RegistryError, UnsupportedFormatError
-from cas_registry.model.entry import CATALOGUE, Entry, Operation, RefKind, RefTable, decode_entry
+from cas_registry.model.entry import CATALOGUE, MAX_ENTRY_NUMBER, Entry, Operation, RefKind, RefTable, decode_entry
 from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, TreeId
-from cas_registry.model.names import check_model
+from cas_registry.model.names import MAX_PATH_DEPTH, check_model
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format
 from cas_registry.model.remap import RemapTable
-from cas_registry.model.tree import TreeEntry
+from cas_registry.model.tree import MAX_VERSION_ENTRIES, TreeEntry
 from cas_registry.operations.findings import Finding, Findings, FsckReport, Severity
 from cas_registry.operations.fsck_data import DataCheck, VersionData
 from cas_registry.operations.progress import Progress
@@ -26,6 +26,7 @@ __all__ = ["Finding", "FsckReport", "Severity", "check_registry"]
 
 _ENTRY_BYTES = 2 * 1024 * 1024
 _BATCH = 64
+_MAX_GAP = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +141,22 @@ class _Check:
             self.findings.add(Severity.LOST, key, "its log entry names another tree", [version.label])
         files: list[tuple[str, TreeEntry, TreeId]] = []
         whole = True
-        waiting: list[tuple[str, TreeId]] = [("", version.tree)]
+        waiting: list[tuple[str, TreeId, int | None]] = [("", version.tree, None)]
+        total = 0
         while waiting:
-            prefix, identity = waiting.pop()
+            prefix, identity, size_bytes = waiting.pop()
             entries = self._tree(identity, version.label)
             if entries is None:
                 whole = False
                 continue
+            total += len(entries)
+            objection = _objection(prefix, entries, size_bytes, total)
+            if objection:
+                self.findings.add(Severity.LOST, object_key(identity), objection, [version.label])
+                return VersionData(version.label, version.map, (), whole=False)
             for entry in entries:
                 if isinstance(entry.id, TreeId):
-                    waiting.append((f"{prefix}{entry.name}/", entry.id))
+                    waiting.append((f"{prefix}{entry.name}/", entry.id, entry.size_bytes))
                 else:
                     files.append((f"{prefix}{entry.name}", entry, identity))
         return VersionData(version.label, version.map, tuple(files), whole=whole)
@@ -192,7 +199,8 @@ class _Check:
     def _entries(self, log: str, registry_format: RegistryFormat) -> dict[int, Entry]:
         """The entries of a log that are whole, by number; gaps, damage and a broken chain become findings."""
         prefix = log_prefix(log)
-        last = max((_number(key, prefix) for key in self.sizes if key.startswith(prefix)), default=0)
+        listed = sorted(number for key in self.sizes if key.startswith(prefix) and (number := _number(key, prefix)))
+        last = listed[-1] if listed else 0
         hint = self._hint(log)
         if hint > last:
             self.findings.add(
@@ -202,8 +210,7 @@ class _Check:
             self.findings.add(Severity.NOTE, hint_key(log), f"behind: it says {hint}, the log ends at {last}")
         entries: dict[int, Entry] = {}
         previous: EntryId | None = None
-        for start in range(1, last + 1, _BATCH):
-            numbers = range(start, min(start + _BATCH, last + 1))
+        for numbers in self._batches(log, listed):
             found = self._backend.get_many([entry_key(log, number) for number in numbers], length=_ENTRY_BYTES)
             for number, data in zip(numbers, found, strict=True):
                 identity, entry, problem = _check_entry(data, log, number, registry_format.registry)
@@ -217,9 +224,27 @@ class _Check:
                 previous = identity
         return entries
 
+    def _batches(self, log: str, listed: Sequence[int]) -> Iterator[range]:
+        """The numbers up to the last one listed, some at once. What a listing lacks is asked for by its key, but of a long gap, which one
+        object put far behind the end is enough to make, only the beginning."""
+        start = 1
+        for number in listed:
+            if number - start > _MAX_GAP:
+                yield from _in_batches(start, start + _MAX_GAP)
+                gap = f"missing, as all up to {number - 1} are: log entries are never deleted"
+                self.findings.add(Severity.LOST, entry_key(log, start + _MAX_GAP), gap)
+                start = number
+            if number - start >= _BATCH:
+                yield from _in_batches(start, number)
+                start = number
+        if listed:
+            yield from _in_batches(start, listed[-1] + 1)
+
     def _hint(self, log: str) -> int:
+        """The number that the hint says; 0 where that can be no entry's."""
         text = (self._backend.get_many([hint_key(log)], length=16)[0] or b"").strip()
-        return int(text) if text.isdigit() else 0
+        number = int(text) if text.isdigit() else 0
+        return number if number <= MAX_ENTRY_NUMBER else 0
 
     def _table(self, model: str, number: int, entry: Entry) -> RefTable | None:
         if not isinstance(entry.refs, RefTableId):
@@ -230,6 +255,23 @@ class _Check:
             problem = f"{_problem(error)}: the branches and tags of {entry_key(model, number)}"
             self.findings.add(Severity.LOST, f"{TREES}{entry.refs.hex}", problem)
             return None
+
+
+def _in_batches(start: int, end: int) -> Iterator[range]:
+    for first in range(start, end, _BATCH):
+        yield range(first, min(first + _BATCH, end))
+
+
+def _objection(prefix: str, entries: Sequence[TreeEntry], size_bytes: int | None, total: int) -> str | None:
+    """What no reader of a version lets pass (see `walk_tree`), or None."""
+    held = sum(entry.size_bytes for entry in entries)
+    if size_bytes is not None and held != size_bytes:
+        return f"holds {held:,} bytes, the folder above says {size_bytes:,}"
+    if prefix.count("/") >= MAX_PATH_DEPTH:
+        return f"nested more than {MAX_PATH_DEPTH} folders deep"
+    if total > MAX_VERSION_ENTRIES:
+        return f"of a version of more than {MAX_VERSION_ENTRIES:,} files and folders"
+    return None
 
 
 def _check_entry(data: bytes | None, log: str, number: int, registry: str) -> tuple[EntryId | None, Entry | None, str | None]:

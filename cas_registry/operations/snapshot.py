@@ -10,9 +10,9 @@ from pathlib import Path
 
 import blake3
 
-from cas_registry.errors import AccessError, ChangedDuringCommitError
+from cas_registry.errors import AccessError, ChangedDuringCommitError, LimitError
 from cas_registry.model.ids import FileId, TreeId
-from cas_registry.model.tree import Mode, Tree, TreeEntry, encode_tree, make_tree
+from cas_registry.model.tree import MAX_VERSION_ENTRIES, Mode, Tree, TreeEntry, encode_tree, make_tree
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.transfer import READ_BUFFER_BYTES, map_ordered
 from cas_registry.worktree.scan import FileStat, FoundFile, Snapshot, scan
@@ -122,7 +122,13 @@ def open_found(file: FoundFile) -> Iterator[OpenFile]:
 
 
 def build_trees(snapshot: Snapshot, ids: Mapping[str, FileId]) -> BuiltTrees:
-    """The trees of a snapshot, deepest first. HostileNameError where a folder cannot hold two names everywhere."""
+    """The trees of a snapshot, deepest first. HostileNameError where a folder cannot hold two names everywhere, LimitError for more
+    files and folders than a version may have."""
+    if snapshot.count + len(snapshot.folders) > MAX_VERSION_ENTRIES:
+        raise LimitError(
+            f"{snapshot.count:,} files in {len(snapshot.folders):,} folders; a version has at most {MAX_VERSION_ENTRIES:,} of both. "
+            "Put small files into archives, or leave some out (.regignore)"
+        )
     entries: dict[str, list[TreeEntry]] = {"": [], **{folder: [] for folder in snapshot.folders}}
     for file in snapshot.files:
         parent, _, name = file.path.rpartition("/")

@@ -3,7 +3,7 @@
 import zstandard
 
 from cas_registry.codecs import zstd
-from cas_registry.errors import FormatError
+from cas_registry.errors import FormatError, LimitError
 from cas_registry.model import canonical
 from cas_registry.model.canonical import MAX_INTEGER
 from cas_registry.model.tensors import Tensor, TensorIndex
@@ -24,7 +24,10 @@ def encode_index(index: TensorIndex) -> bytes | None:
     ]  # fmt: skip
     if len(rows) > MAX_TENSORS:
         return None
-    data = canonical.encode({"v": 1, "kind": "tensors", "container": index.container, "tensors": rows})
+    try:
+        data = canonical.encode({"v": 1, "kind": "tensors", "container": index.container, "tensors": rows})
+    except LimitError:
+        return None
     return zstd.encode(data) if len(data) <= MAX_INDEX_BYTES else None
 
 

@@ -14,8 +14,9 @@ from cas_registry.model.commit import MAX_COMMIT_BYTES, Commit, decode_commit, e
 from cas_registry.model.entry import RefTable, decode_ref_table, encode_ref_table
 from cas_registry.model.ids import ChunkId, CommitId, MapName, PackName, RefTableId, RemapId, TreeId
 from cas_registry.model.maps import ChunkMap, Located, PackInfo, Reference, decode_map
+from cas_registry.model.names import MAX_PATH_DEPTH
 from cas_registry.model.remap import RemapTable, decode_remap_table, encode_remap_table
-from cas_registry.model.tree import Tree, TreeEntry, decode_tree, encode_tree
+from cas_registry.model.tree import MAX_VERSION_ENTRIES, Tree, TreeEntry, decode_tree, encode_tree
 from cas_registry.store.layout import QUARANTINE, object_key
 
 T = TypeVar("T")
@@ -222,13 +223,23 @@ class ObjectStore:
 def walk_tree(store: ObjectStore, root: TreeId) -> Iterator[tuple[str, TreeEntry, TreeId]]:
     """Every entry below a tree as (path, entry, id of the folder it is in): level by level, one round trip a level.
 
-    IntegrityError where a folder's size is not the sum of what it holds.
+    IntegrityError where a folder's size is not the sum of what it holds, and where folders are nested deeper or entries are more than
+    in any version. A tree is read once a level, however many folders of the level it stands for.
     """
     level: list[tuple[str, TreeId, int | None]] = [("", root, None)]
+    depth = total = 0
     while level:
-        trees = store.read_trees([identity for _, identity, _ in level])
+        depth += 1
+        if depth > MAX_PATH_DEPTH:
+            raise FormatError(f"{object_key(level[0][1])} is nested more than {MAX_PATH_DEPTH} folders deep")
+        distinct = list(dict.fromkeys(identity for _, identity, _ in level))
+        trees = dict(zip(distinct, store.read_trees(distinct), strict=True))
+        total += sum(len(trees[identity].entries) for _, identity, _ in level)
+        if total > MAX_VERSION_ENTRIES:
+            raise FormatError(f"{object_key(root)} stands for more than {MAX_VERSION_ENTRIES:,} files and folders")
         below: list[tuple[str, TreeId, int | None]] = []
-        for (prefix, identity, size_bytes), tree in zip(level, trees, strict=True):
+        for prefix, identity, size_bytes in level:
+            tree = trees[identity]
             if size_bytes is not None and tree.size_bytes != size_bytes:
                 raise FormatError(
                     f"{object_key(identity)} holds {tree.size_bytes:,} bytes, the folder above says {size_bytes:,}"

@@ -2,12 +2,15 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.errors import IntegrityError, NotFoundError
+from cas_registry.model.entry import Ref, RefKind, RefTable, decode_entry, encode_entry
+from cas_registry.model.tree import make_tree
 from cas_registry.operations.findings import Severity
 from cas_registry.operations.fsck import FsckReport, check_registry
 from cas_registry.operations.init import create_registry
@@ -15,6 +18,7 @@ from cas_registry.operations.progress import NoProgress
 from cas_registry.registry import Model, Registry, registry_over
 from cas_registry.settings import Settings
 from cas_registry.store.layout import COMMITS, FILES, MAPS, PACKS, REFS, TREES
+from cas_registry.store.objects import ObjectStore
 
 HINTS = ("HEAD",)
 
@@ -174,3 +178,44 @@ def test_hints_are_not_authoritative(backend: MemoryBackend, model: Model) -> No
         if info.key.endswith(HINTS) or info.key.startswith(FILES):
             backend.delete(info.key)
     assert _check(backend).exit_code == 0
+
+
+def test_an_entry_put_far_behind_the_end_does_not_keep_the_check_busy(backend: MemoryBackend, model: Model) -> None:
+    far = f"{REFS}fraud/9999999998"
+    backend.put(far, backend.get(f"{REFS}fraud/0000000003", length=10**6))
+    report = _check(backend)
+    assert report.exit_code == 5
+    found = {finding.key: finding.problem for finding in report.findings}
+    assert "another's place" in found[far]
+    assert found[f"{REFS}fraud/0000000004"].startswith("missing")
+    assert len(found) < 2000
+    assert any("as all up to 9999999997" in problem for problem in found.values())
+
+
+def test_a_hint_that_can_be_no_entrys_number_costs_nothing(backend: MemoryBackend, model: Model) -> None:
+    backend.put(f"{REFS}fraud/HEAD", b"999999999999999")
+    report = _check(backend)
+    assert report.exit_code == 0
+    assert [finding.key for finding in report.findings] == [f"{REFS}fraud/HEAD"]
+
+
+def test_a_folder_of_another_size_than_the_one_above_says_is_named(backend: MemoryBackend, model: Model) -> None:
+    """As a forged commit may have it: every id is right, and no reader lets it pass."""
+    objects = ObjectStore(backend)
+    version = model.resolve("main")
+    entries = objects.read_tree(version.tree).entries
+    forged = [replace(entry, size_bytes=entry.size_bytes + 1) if entry.is_folder else entry for entry in entries]
+    tree = objects.write_tree(make_tree(forged))
+    commit = objects.write_commit(replace(objects.read_commit(version.commit), tree=tree))
+    key = f"{REFS}fraud/{version.at:010d}"
+    _, entry = decode_entry(backend.get(key, length=10**6))
+    assert isinstance(entry.refs, RefTable)
+    row = replace(version.row, commit=commit, tree=tree)
+    table = entry.refs.with_ref(RefKind.BRANCH, "main", Ref(row, version.at))
+    backend.put(key, encode_entry(replace(entry, commit=commit, tree=tree, refs=table)))
+    with pytest.raises(IntegrityError, match="the folder above says"):
+        model.files("main")
+    report = _check(backend)
+    assert report.exit_code == 5
+    folder = next(entry.id for entry in entries if entry.is_folder)
+    assert f"{TREES}{folder.hex}" in {finding.key for finding in report.findings}

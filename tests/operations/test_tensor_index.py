@@ -78,6 +78,8 @@ def test_an_index_over_a_limit_is_done_without(monkeypatch: pytest.MonkeyPatch) 
     assert encode_index(index) is None
     with pytest.raises(FormatError, match="announces"):
         decode_index(encoded, size_bytes=4)
+    monkeypatch.setattr(canonical, "MAX_METADATA_BYTES", size - 1)
+    assert encode_index(index) is None
 
 
 def test_an_index_of_as_many_tensors_as_there_may_be_comes_back() -> None:

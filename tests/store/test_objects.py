@@ -333,3 +333,29 @@ def test_metadata_over_the_limit_is_refused_before_it_is_written(store: MemoryBa
             Commit(tree=TreeId(bytes(32)), parents=(), author="t", time_ms=1, message="m" * 70_000, log="m", position=0)
         )
     assert list(store.list("")) == []
+
+
+def _repeated(objects: ObjectStore, *, times: int, names: tuple[str, ...]) -> TreeId:
+    """An empty file in so many folders, each of which stands in the one above under all these names."""
+    tree = objects.write_tree(make_tree([TreeEntry("f", Mode.FILE, 0, FileId.of(b""))]))
+    for _ in range(times):
+        tree = objects.write_tree(make_tree([TreeEntry(name, Mode.FOLDER, 0, tree) for name in names]))
+    return tree
+
+
+def test_a_walk_goes_no_deeper_than_a_path(store: MemoryBackend) -> None:
+    objects = ObjectStore(store)
+    deepest = [path for path, _, _ in walk_tree(objects, _repeated(objects, times=63, names=("a",)))][-1]
+    assert deepest == "a/" * 63 + "f"
+    with pytest.raises(FormatError, match="nested more than 64"):
+        list(walk_tree(objects, _repeated(objects, times=64, names=("a",))))
+
+
+def test_a_few_trees_that_stand_for_any_number_of_files_are_refused(
+    store: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cas_registry.store.objects.MAX_VERSION_ENTRIES", 1000)
+    objects = ObjectStore(store)
+    assert len(list(walk_tree(objects, _repeated(objects, times=8, names=("a", "b"))))) == 766
+    with pytest.raises(FormatError, match="more than 1,000 files and folders"):
+        list(walk_tree(objects, _repeated(objects, times=60, names=("a", "b"))))

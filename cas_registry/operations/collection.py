@@ -22,7 +22,7 @@ from cas_registry.model.ids import MapName, PackName
 from cas_registry.operations.marking import Marks
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.transfer import map_ordered, worker_pool
-from cas_registry.store.epochs import Epoch
+from cas_registry.store.epochs import READ_AT_ONCE, Epoch
 from cas_registry.store.layout import COLLECTIONS, HINT, MAPS, PACKS, collection_key, object_key
 from cas_registry.store.log import Recorded
 from cas_registry.store.stores import Stores
@@ -164,12 +164,18 @@ class _Collection:
     def _open_epochs(self) -> list[Epoch]:
         """The collections under way, by number; also one that was stopped before any log knew of it. Notes up to where all are over."""
         entry = self._stores.catalogue.head().entry
-        numbers = list(range(entry.gc_settled + 1, entry.gc_seen + 1))
+        known = range(entry.gc_settled + 1, entry.gc_seen + 1)
+        found: list[Epoch] = []
+        for start in range(0, len(known), READ_AT_ONCE):
+            part = self._epochs.read(known[start : start + READ_AT_ONCE])
+            for epoch in part:
+                if not epoch.is_over and not self._epochs.has_begun(epoch.number):
+                    raise _missing(epoch.number)
+            found += part
         following = entry.gc_seen + 1
         while self._epochs.has_begun(following):
-            numbers.append(following)
+            found += self._epochs.read([following])
             following += 1
-        found = self._epochs.read(numbers)
         self._settled = entry.gc_settled
         for epoch in found:
             if not epoch.is_over:
@@ -284,8 +290,7 @@ class _Collection:
 
     def _decide(self, number: int, condemned: Condemned | None) -> Condemned:
         if condemned is None:
-            key = collection_key(number, "condemned")
-            raise IntegrityError(f"{key} is missing, and a log names it; run reg fsck", key=key)
+            raise _missing(number)
         maps, packs = condemned.maps - self._marks.maps, condemned.packs - self._marks.packs
         sizes = {info.key: info.size_bytes for prefix in (MAPS, PACKS) for info in self._stores.backend.list(prefix)}
         keys = sorted([*map(object_key, maps), *map(object_key, packs)])
@@ -300,22 +305,28 @@ class _Collection:
     def _rule(self, epoch: Epoch, record: Condemned, now_ms: int) -> bool:
         """Whether to delete: it was ruled so, or its time has come."""
         if epoch.verdict:
+            if epoch.verdict.delete:
+                self._refuse_live(record, "It was ruled so already, by nobody who kept the rules: report this")
             return epoch.verdict.delete
         decided_ms = self._stores.backend.stat(collection_key(epoch.number, "delete")).modified_ms
         if self._request.window_ms and decided_ms is not None and now_ms < decided_ms + self._request.window_ms:
             return False
-        reached = (record.maps & self._marks.maps) | (record.packs & self._marks.packs)
-        if reached:
-            raise IntegrityError(
-                f"collection {epoch.number} would delete {len(reached)} objects that versions need, such as "
-                f"{object_key(min(reached, key=str))}; nothing was deleted. Call it off (reg gc --undo {epoch.number}) and report this",
-                epoch=epoch.number,
-            )
+        self._refuse_live(record, f"Call it off (reg gc --undo {epoch.number}) and report this")
         request = self._request
         self._epochs.rule(Verdict(record.registry, epoch.number, delete=True, time_ms=request.time_ms, who=request.who))
         (state,) = self._epochs.read([epoch.number])
         self._tally.touched.add(epoch.number)
         return not state.is_cancelled
+
+    def _refuse_live(self, record: Condemned, advice: str) -> None:
+        """IntegrityError where versions need what is to be deleted: no collector decides so, but anybody may have written the record."""
+        reached = (record.maps & self._marks.maps) | (record.packs & self._marks.packs)
+        if reached:
+            raise IntegrityError(
+                f"collection {record.epoch} would delete {len(reached)} objects that versions need, such as "
+                f"{object_key(min(reached, key=str))}; nothing was deleted. {advice}",
+                epoch=record.epoch,
+            )
 
     def _delete(self, record: Condemned) -> None:
         keys = _keys(record)
@@ -368,6 +379,11 @@ class _Collection:
             due_ms = since_ms + self._request.window_ms if since_ms and state is EpochState.WAITING else None
             found.append(CollectionInfo(epoch.number, state, len(record), record.size_bytes, record.who, since_ms, due_ms))
         return found
+
+
+def _missing(number: int) -> IntegrityError:
+    key = collection_key(number, "condemned")
+    return IntegrityError(f"{key} is missing, and a log names it; run reg fsck", key=key)
 
 
 def _state(epoch: Epoch, *, decided: bool) -> EpochState:

@@ -30,6 +30,7 @@ from cas_registry.store.layout import collection_key
 from cas_registry.store.objects import ObjectStore
 
 T = TypeVar("T")
+READ_AT_ONCE = 64  # an entry may speak of ten billion collections; the first of them that is not there stops whoever asks
 _SMALL_RECORD_BYTES = 128 * 1024
 CONDEMNED, DELETE, VERDICT, DONE = "condemned", "delete", "verdict", "done"
 
@@ -86,6 +87,10 @@ class Epochs:
 
     def threatened(self, numbers: Sequence[int]) -> list[Condemned]:
         """All that each of these collections may delete yet: of those called off nothing. IntegrityError where a list is missing."""
+        parts = (numbers[start : start + READ_AT_ONCE] for start in range(0, len(numbers), READ_AT_ONCE))
+        return [record for part in parts for record in self._threatened(part)]
+
+    def _threatened(self, numbers: Sequence[int]) -> list[Condemned]:
         wanted = [epoch.number for epoch in self.read(numbers) if not epoch.is_cancelled]
         found = dict(zip(wanted, self.deletions(wanted), strict=True))
         undecided = [number for number, record in found.items() if record is None]

@@ -1,7 +1,7 @@
 """Collection: what no version needs goes, what one needs stays, whoever is in the way and whatever fails."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -427,6 +427,32 @@ def test_a_forged_list_of_live_objects_deletes_nothing(bench: Bench) -> None:
     bench.registry.undo_gc(1)
     bench.collect()
     bench.check(version, bench.commit("two"))
+
+
+def test_a_forged_verdict_over_live_objects_deletes_nothing(bench: Bench) -> None:
+    version = bench.commit("one")
+    stores = open_stores(bench.store)
+    packs = frozenset(PackName.parse(key[6:]) for key in bench.names("packs/"))
+    record = Condemned(stores.format.registry, 1, frozenset(), packs, 1, 0, "mallory")
+    assert stores.epochs.condemn(record)
+    assert stores.epochs.decide(record)
+    assert stores.epochs.rule(Verdict(record.registry, 1, delete=True, time_ms=0, who="mallory"))
+    with pytest.raises(IntegrityError, match=r"objects that versions need"):
+        bench.collect()
+    bench.check(version)
+
+
+def test_an_entry_that_speaks_of_more_collections_than_there_are_stops_writers_at_once(bench: Bench) -> None:
+    version = bench.commit("one")
+    stores = open_stores(bench.store)
+    head = stores.catalogue.head()
+    entry = replace(head.entry, n=head.n + 1, prev=head.id, nonce="f" * 32, op=Operation.BARRIER, gc_seen=10**9)
+    assert stores.catalogue.log.append(entry)
+    with pytest.raises(IntegrityError, match=r"gc/0000000001/condemned is missing"):
+        bench.collect()
+    with pytest.raises(IntegrityError, match=r"gc/0000000001/condemned is missing"):
+        bench.commit("new", model="new")
+    bench.check(version)
 
 
 @pytest.mark.parametrize("record", ["condemned", "delete", "verdict", "done"])

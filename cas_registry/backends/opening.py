@@ -17,6 +17,7 @@ from cas_registry.redaction import redact
 _PROTOCOLS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
 _LIBRARIES = ("auto", "fsspec", "obstore")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_TYPO = re.compile(r"(?:s3a?|gs|gcs|az|abfss?|file|memory|https?):(?!//)", re.IGNORECASE)  # what follows may hold a password
 _USERINFO = re.compile(r"[^/]+://(?:[^/]*@|[^/]*:.*@)")  # a secret may contain slashes
 
 _memory_stores: dict[str, MemoryBackend] = {}
@@ -32,6 +33,10 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     """
     if not url or "\0" in url:
         raise InvalidInputError("an empty registry URL; give a folder or s3://bucket/prefix")
+    if typo := _TYPO.match(url):
+        raise InvalidInputError(
+            f"a URL that begins with {typo[0]} needs two slashes after it: {typo[0]}//…. If it is a folder: ./{typo[0]}…"
+        )
     if not _SCHEME.match(url):
         return LocalBackend(Path(url).resolve())
     try:

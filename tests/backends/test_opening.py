@@ -204,3 +204,13 @@ def test_any_text_opens_or_is_refused_with_our_error(scheme, rest):
     except RegistryError:
         return
     assert isinstance(backend, (LocalBackend, MemoryBackend))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3:/me:hidden@bucket/x", "S3:bucket/hidden", "https:/me:hidden@host/x", "gs:/bucket?sig=hidden", "file:/hidden"],
+)
+def test_a_url_without_its_two_slashes_is_no_folder(url):
+    with pytest.raises(InvalidInputError, match="two slashes") as caught:
+        open_backend(url)
+    assert "hidden" not in caught.value.message

@@ -27,6 +27,14 @@ ROWS = {
     "T6": RowInfo("a state machine of all verbs against dictionaries, with crashes and damage", "10,000 steps", "equal to the model, fsck clean"),
     "bugs": RowInfo("planted bugs, in copies of the code", "16", "each noticed by a test"),
     "T13": RowInfo("clocks off by up to ten years, each actor its own", "500 schedules", "nothing lost"),
+    "T8": RowInfo("registries by a hostile writer: forged paths, links, structures, sizes, logs, refs, texts", "50 cases", "the named refusal, nothing outside the target, < 256 MiB"),
+    "T9": RowInfo("every byte of every metadata object flipped, 256 random bits of every pack", "20,000 flips", "detected; no wrong byte; fsck names the object"),
+    "T10": RowInfo("every object cut, extended, emptied, swapped and missing", "2,000 damages", "detected; versions that do not use it check out"),
+    "T11": RowInfo("a full disk at every write, fsync, link and mkdir of init, commit and checkout; a real file size limit", "every call", "a typed error, no partial file, the rerun succeeds"),
+    "T12": RowInfo("read-only folders, no access to each sub-folder, no hard links", "30 cases", "reading works; writing is refused with advice and leaves nothing"),
+    "T16": RowInfo("generated names against the one grammar and three file systems", "50,000 names", "what is accepted comes back; no two siblings collide"),
+    "T19": RowInfo("all commands with planted keys, against a store that fails and says everything back", "40 runs", "no key in output, logs, tracebacks or files"),
+    "T20": RowInfo("golden registries of every format; newer versions of every object", "all", "byte-exact; newer ones refused, nothing changed"),
 }  # fmt: skip
 
 

@@ -171,3 +171,16 @@ def test_a_tag_at_a_version_retired_meanwhile_is_refused(bench: Bench) -> None:
     with pytest.raises(NotFoundError, match="was retired"):
         other.model("m").tag("prod", first)
     assert bench.model.tags() == []
+
+
+def test_a_fork_is_found_by_its_id_when_the_first_is_retired(bench: Bench) -> None:
+    first = bench.commit("one")
+    bench.commit("two")
+    fork = bench.registry.model("fork")
+    fork.commit(bench.work, allow_empty=True)
+    fork.tag("theirs", f"m@{first}")
+    fork.tag("theirs", "main")
+    bench.model.retire(first)
+    assert fork.read_bytes(first, "c.json") == b"one"
+    with pytest.raises(NotFoundError, match="was retired"):
+        bench.model.resolve(first)

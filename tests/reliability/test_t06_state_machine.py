@@ -22,7 +22,7 @@ from tests.reliability.matrix import Row
 from tests.reliability.profile import scaled
 from tests.reliability.scheduler import InlineExecutor
 from tests.support.folders import make_bytes
-from tests.support.simulated import Clock, HookedBackend, make_registry, make_world, objects_of
+from tests.support.simulated import HookedBackend, make_registry, make_world, objects_of
 
 ROW = "T6"
 EXAMPLES, STEPS = 200, 50
@@ -38,6 +38,17 @@ branches = st.sampled_from(["main", "other"])
 picks = st.integers(0, 10**6)
 
 
+class Ticks:
+    """A clock that goes on by a second each time it is looked at, and can be set: the same for the same steps."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_764_590_400 * 10**9
+
+    def __call__(self) -> int:
+        self.now_ns += 10**9
+        return max(self.now_ns, 0)
+
+
 class Verbs(RuleBasedStateMachine):
     """The registry beside what it should hold: versions and refs by model, and which versions are retired."""
 
@@ -47,7 +58,7 @@ class Verbs(RuleBasedStateMachine):
         super().__init__()
         self.step = 0
         self.store = MemoryBackend()
-        self.clock = Clock()
+        self.clock = Ticks()
         self.folder = tempfile.TemporaryDirectory()
         self.versions: dict[str, dict[str, Content]] = {model: {} for model in MODELS}
         self.retired: dict[str, dict[str, Content]] = {model: {} for model in MODELS}
@@ -77,7 +88,7 @@ class Verbs(RuleBasedStateMachine):
         return root
 
     def pick(self, model: str, number: int) -> str:
-        return sorted(self.versions[model])[number % len(self.versions[model])]
+        return list(self.versions[model])[number % len(self.versions[model])]
 
     @rule(model=models, branch=branches, content=contents)
     def commit(self, model: str, branch: str, content: Content) -> None:
@@ -161,7 +172,7 @@ class Verbs(RuleBasedStateMachine):
     def restore(self, model: str, number: int) -> None:
         if not self.retired[model]:
             return
-        commit = sorted(self.retired[model])[number % len(self.retired[model])]
+        commit = list(self.retired[model])[number % len(self.retired[model])]
         try:
             self.registry.model(model).restore(commit)
         except ConflictError:
@@ -219,18 +230,18 @@ class Verbs(RuleBasedStateMachine):
                     continue
         self.store.put(key, objects[key])
 
-    @rule(ahead=st.integers(-(10**18), 10**18))
+    @rule(ahead=st.integers(0, 4 * 10**18))
     def jump(self, ahead: int) -> None:
-        self.clock = Clock(ahead_ns=ahead)
+        self.clock.now_ns = ahead
 
     @invariant()
     def every_version_reads_back(self) -> None:
         Verbs.steps += 1
         self.step += 1
         for model, versions in self.versions.items():
-            for commit in random.Random(self.step).sample(sorted(versions), min(2, len(versions))):
+            for commit in random.Random(self.step).sample(list(versions), min(2, len(versions))):
                 assert self._read(model, commit) == versions[commit]
-            for commit in sorted(self.retired[model])[:1]:
+            for commit in list(self.retired[model])[:1]:
                 if commit not in versions:
                     with pytest.raises(NotFoundError):
                         self.registry.model(model).resolve(commit)

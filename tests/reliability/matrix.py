@@ -25,6 +25,7 @@ ROWS = {
     ),
     "T5b": RowInfo("exhaustive model of the collection protocol, with each of its rules left out", "all states, 7 weakenings", "safe; each weakening dangles"),
     "T6": RowInfo("a state machine of all verbs against dictionaries, with crashes and damage", "10,000 steps", "equal to the model, fsck clean"),
+    "policy": RowInfo("the README's bucket policy on SeaweedFS: writers, a collector, each on every kind of object", "a policy for each", "each can do its work and no more"),
     "bugs": RowInfo("planted bugs, in copies of the code", "16", "each noticed by a test"),
     "T13": RowInfo("clocks off by up to ten years, each actor its own", "500 schedules", "nothing lost"),
     "T8": RowInfo("registries by a hostile writer: forged paths, links, structures, sizes, logs, refs, texts", "50 cases", "the named refusal, nothing outside the target, < 256 MiB"),

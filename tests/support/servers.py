@@ -54,6 +54,9 @@ class S3Server:
         return name
 
 
+BY_POLICY = ("trainers", "collector")  # identities of SeaweedFS that may do what a bucket's policy says, and nothing else
+
+
 @contextlib.contextmanager
 def seaweedfs(folder: Path) -> Iterator[S3Server]:
     """SeaweedFS: right about conditions and credentials; polls once a second under contention, so race few writers."""
@@ -67,7 +70,11 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
                             "name": "tests",
                             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
                             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-                        }
+                        },
+                        *(
+                            {"name": name, "credentials": [{"accessKey": name, "secretKey": SECRET_KEY}], "actions": []}
+                            for name in BY_POLICY
+                        ),
                     ]
                 }
             )

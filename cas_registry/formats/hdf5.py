@@ -8,7 +8,7 @@ comes first.
 import struct
 from collections.abc import Iterator, Sequence
 
-from cas_registry.formats.hdf5_heap import collected
+from cas_registry.formats.hdf5_heap import MAX_OBJECT_BYTES, collected
 from cas_registry.formats.hdf5_links import links
 from cas_registry.formats.hdf5_objects import UNDEFINED, File, Message
 from cas_registry.formats.layout import MAX_DIMENSIONS, MAX_TENSORS, index_of, packed_bytes
@@ -20,7 +20,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SUPERBLOCK_0_BYTES = {0: 24, 1: 28}  # up to the base address
 _WIDE = 8  # bytes of an address, and of a length; HDF5 makes no other
 
-_DATASPACE, _DATATYPE, _LAYOUT, _FILTERS, _ATTRIBUTE = 0x01, 0x03, 0x08, 0x0B, 0x0C
+_DATASPACE, _DATATYPE, _LAYOUT, _FILTERS, _ATTRIBUTE, _ATTRIBUTES = 0x01, 0x03, 0x08, 0x0B, 0x0C, 0x15
 _CONTIGUOUS = 1
 _FIXED, _FLOAT, _OPAQUE, _ENUM, _VARIABLE = 0, 1, 5, 8, 9
 _BIG_ENDIAN, _SIGNED = 1, 8  # bits of a number's type
@@ -51,6 +51,30 @@ def read(window: Window, start: int = 0) -> TensorIndex | None:
         if len(tensors) > MAX_TENSORS:
             raise MalformedError("too many tensors")
     return index_of("hdf5", tensors, window.size_bytes)
+
+
+def root_text(window: Window, start: int, name: bytes, *, max_bytes: int) -> bytes | None:
+    """The one text of the root group's attribute of this name, if it has it. Malformed where it cannot be told whether it does."""
+    root = _root(window, start)
+    if root is None:
+        raise MalformedError("a superblock of unknown form")
+    file, address = root
+    for message in file.messages(address):
+        if message.kind == _ATTRIBUTE and message.is_shared:
+            raise MalformedError("an attribute that lies elsewhere")
+        if message.kind == _ATTRIBUTE and (text := _text(file, message.body, name, max_bytes=max_bytes)) is not None:
+            return text
+        if message.kind == _ATTRIBUTES and _lie_elsewhere(message.body):
+            raise MalformedError("attributes in a heap of their own")
+    return None
+
+
+def _lie_elsewhere(body: bytes) -> bool:
+    """Of what is said of many attributes together: whether there is a heap that holds them."""
+    (address,) = struct.unpack_from(
+        "<Q", body, 4 if body[1] & 1 else 2
+    )  # behind the greatest number of an attribute, where those are kept
+    return bool(address != UNDEFINED)
 
 
 def _root(window: Window, start: int) -> tuple[File, int] | None:
@@ -151,7 +175,7 @@ def _is_bfloat16(file: File, datatype: bytes, messages: Sequence[Message]) -> bo
     return any(message.kind == _ATTRIBUTE and _text(file, message.body, b"dtype") == b"bfloat16" for message in messages)
 
 
-def _text(file: File, body: bytes, wanted: bytes) -> bytes | None:
+def _text(file: File, body: bytes, wanted: bytes, *, max_bytes: int = MAX_OBJECT_BYTES) -> bytes | None:
     """The one text of the attribute, if it has this name."""
     version, _, name_bytes, type_bytes, space_bytes = struct.unpack_from("<BBHHH", body)
     step = 8 if version == 1 else 1  # parts are padded to it
@@ -165,4 +189,4 @@ def _text(file: File, body: bytes, wanted: bytes) -> bytes | None:
     if kind != _VARIABLE:
         return body[position : position + size_bytes].rstrip(b"\0")
     length, address, number = struct.unpack_from("<IQI", body, position)
-    return collected(file, address, number)[:length]
+    return collected(file, address, number, max_bytes=max_bytes)[:length]

@@ -75,10 +75,10 @@ class FractalHeap:
         return rows
 
 
-def collected(file: File, address: int, wanted: int) -> bytes:
+def collected(file: File, address: int, wanted: int, *, max_bytes: int = MAX_OBJECT_BYTES) -> bytes:
     """The object of a number in the global heap's collection at an address: what texts of variable length lie in."""
     signature, version, size_bytes = _COLLECTION.unpack(file.read(address, _COLLECTION.size))
-    if (signature, version) != (b"GCOL", 1) or size_bytes > _MAX_COLLECTION_BYTES:
+    if (signature, version) != (b"GCOL", 1) or size_bytes > _MAX_COLLECTION_BYTES + max_bytes:
         raise MalformedError("not a collection of objects")
     position = _COLLECTION.size
     while position + _COLLECTED.size <= size_bytes:
@@ -86,7 +86,7 @@ def collected(file: File, address: int, wanted: int) -> bytes:
         number, _, length = _COLLECTED.unpack(file.read(address + position, _COLLECTED.size))
         position += _COLLECTED.size
         if number == wanted:
-            if length > MAX_OBJECT_BYTES:
+            if length > max_bytes:
                 break
             return file.read(address + position, length)
         if number == 0:  # the rest is free

@@ -33,22 +33,35 @@ def read(window: Window) -> TensorIndex:
     return index_of("npy", [read_array(window, 0, window.size_bytes, NAME)], window.size_bytes)
 
 
+def is_of_numbers(window: Window) -> bool:
+    """Whether the elements are of a plain type of numbers: such that no reader makes objects of them."""
+    start, literal_bytes = _header(window, 0, window.size_bytes)
+    _parse(window.read(start, literal_bytes))
+    return True
+
+
 def read_array(window: Window, start: int, size_bytes: int, name: str) -> Tensor:
     """The one array of the npy file that lies at [start, start + size_bytes) of the window."""
-    preamble = window.read(start, min(_PREAMBLE_BYTES, size_bytes))
-    length = _LENGTHS.get(preamble[6]) if preamble.startswith(_MAGIC) else None
-    if length is None:
-        raise MalformedError("not an npy file")
-    (literal_bytes,) = length.unpack_from(preamble, 8)
-    header_bytes = 8 + length.size + literal_bytes
-    if literal_bytes > _MAX_LITERAL_BYTES or header_bytes > size_bytes:
-        raise MalformedError("a header without end")
-    dtype, columns, shape = _parse(window.read(start + 8 + length.size, literal_bytes))
+    literal_start, literal_bytes = _header(window, start, size_bytes)
+    dtype, columns, shape = _parse(window.read(literal_start, literal_bytes))
+    header_bytes = literal_start - start + literal_bytes
     array_bytes = packed_bytes(dtype, shape)
     if array_bytes > size_bytes - header_bytes:
         raise MalformedError("an array beyond its file")
     strides = needed_strides(shape, _column_strides(shape)) if columns else None
     return Tensor(name, dtype, shape, start + header_bytes, array_bytes, strides)
+
+
+def _header(window: Window, start: int, size_bytes: int) -> tuple[int, int]:
+    """Start and length of the header's literal."""
+    preamble = window.read(start, min(_PREAMBLE_BYTES, size_bytes))
+    length = _LENGTHS.get(preamble[6]) if preamble.startswith(_MAGIC) else None
+    if length is None:
+        raise MalformedError("not an npy file")
+    (literal_bytes,) = length.unpack_from(preamble, 8)
+    if literal_bytes > _MAX_LITERAL_BYTES or 8 + length.size + literal_bytes > size_bytes:
+        raise MalformedError("a header without end")
+    return start + 8 + length.size, literal_bytes
 
 
 def _parse(literal: bytes) -> tuple[str, bool, tuple[int, ...]]:

@@ -5,11 +5,11 @@ Only the central directory is believed; local headers are read for the length of
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cas_registry.formats.source import MAX_HEADER_BYTES, MalformedError, Window
+from cas_registry.formats.source import MAX_HEADER_BYTES, ByteSource, MalformedError, Window
 from cas_registry.model.tensors import TensorIndex
 
 MAX_MEMBERS = 100_000
@@ -17,7 +17,7 @@ _END = struct.Struct("<4s4H2IH")
 _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
-_LOCAL = struct.Struct("<4s5H3I2H")
+LOCAL = struct.Struct("<4s5H3I2H")
 _MAX_COMMENT_BYTES = 0xFFFF
 _IN_ZIP64_16, _IN_ZIP64_32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64_EXTRA = 1
@@ -41,6 +41,10 @@ class Member:
     size_bytes: int
 
     @property
+    def is_encrypted(self) -> bool:
+        return bool(self.flags & _ENCRYPTED)
+
+    @property
     def is_plain(self) -> bool:
         """Whether the member's bytes are in the archive as they are."""
         return self.method == 0 and self.stored_bytes == self.size_bytes and not self.flags & _ENCRYPTED
@@ -48,7 +52,7 @@ class Member:
     @property
     def earliest(self) -> int:
         """Where its bytes begin if the local header has no extra field."""
-        return self.offset + _LOCAL.size + self.raw_name_bytes
+        return self.offset + LOCAL.size + self.raw_name_bytes
 
 
 def read(window: Window) -> TensorIndex | None:
@@ -86,6 +90,11 @@ class Archive:
         if len({member.name for member in self._all}) != count:
             raise MalformedError("two members of one name")
         self._aligned: Mapping[str, int] | None = None
+
+    @property
+    def all_members(self) -> Sequence[Member]:
+        """Those too that are compressed or encrypted, in the order in which they lie."""
+        return self._all
 
     @property
     def pickle_prefix(self) -> str | None:
@@ -133,11 +142,11 @@ class Archive:
         return offsets
 
     def _checked_offset(self, member: Member) -> int:
-        header = self._window.read(member.offset, _LOCAL.size + member.raw_name_bytes)
-        signature, _, _, method, *_, name_bytes, extra_bytes = _LOCAL.unpack_from(header)
+        header = self._window.read(member.offset, LOCAL.size + member.raw_name_bytes)
+        signature, _, _, method, *_, name_bytes, extra_bytes = LOCAL.unpack_from(header)
         if (signature, method, name_bytes) != (b"PK\x03\x04", member.method, member.raw_name_bytes):
             raise MalformedError("a local header that disagrees")
-        if _decoded(header[_LOCAL.size :]) != member.name:
+        if _decoded(header[LOCAL.size :]) != member.name:
             raise MalformedError("a local header that disagrees")
         start = member.earliest + extra_bytes
         if start + member.stored_bytes > self._end_of(member):
@@ -147,6 +156,38 @@ class Archive:
     def _end_of(self, member: Member) -> int:
         position = bisect_right(self._all, member.offset, key=lambda other: other.offset)
         return self._all[position].offset if position < len(self._all) else self._directory_start
+
+
+def find_extent(source: ByteSource) -> tuple[int, int] | None:
+    """Start and length of the archive at the end of a file, whatever stands before it, as Python's zipfile finds it. None without one.
+
+    Bytes behind it are left out. MalformedError where readers would disagree on what the archive is: two ends, two directories.
+    """
+    tail_bytes = min(source.size_bytes, _END.size + _MAX_COMMENT_BYTES + _LOCATOR.size + _END64.size)
+    tail = source.read(source.size_bytes - tail_bytes, tail_bytes)
+    position = tail.rfind(b"PK\x05\x06")
+    if position < 0 or position + _END.size > len(tail):
+        return None
+    _, _, _, _, count, directory_bytes, directory, comment_bytes = _END.unpack_from(tail, position)
+    end = source.size_bytes - tail_bytes + position
+    claims = [(end, count, directory_bytes, directory)]
+    locator_at = position - _LOCATOR.size
+    record_at = locator_at - _END64.size
+    if record_at >= 0 and tail.startswith(b"PK\x06\x07", locator_at) and tail.startswith(b"PK\x06\x06", record_at):
+        *_, count, directory_bytes, directory = _END64.unpack_from(tail, record_at)
+        claims.append((source.size_bytes - tail_bytes + record_at, count, directory_bytes, directory))
+    starts = {end - size - start for end, count, size, start in claims if _is_directory(source, end, count, size, start)}
+    if not starts:
+        return None
+    start = starts.pop()
+    if starts or (start and source.read(directory, 4) == b"PK\x01\x02"):
+        raise MalformedError("two directories")
+    return start, min(end + _END.size + comment_bytes, source.size_bytes) - start
+
+
+def _is_directory(source: ByteSource, end: int, count: int, size_bytes: int, start: int) -> bool:
+    """Whether a directory of entries ends there, of an archive that starts so far before it."""
+    return size_bytes + start <= end and count > 0 and source.read(end - size_bytes, 4) == b"PK\x01\x02"
 
 
 def _find_directory(window: Window) -> tuple[int, int, int]:

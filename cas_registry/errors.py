@@ -14,6 +14,7 @@
     ├── InvalidInputError (ValueError) the call itself is wrong
     │   ├── HostileNameError           a name outside the grammar
     │   └── LimitError                 larger than the format allows
+    ├── UnsafeFileError                a file runs code on loading, or was not looked at, and that was to be refused
     ├── AccessError                    credentials or permissions
     ├── BackendError                   the store did not answer, or answered nonsense
     └── UnsupportedFormatError         written by a newer version
@@ -137,6 +138,12 @@ class LimitError(InvalidInputError):
     """The input exceeds a limit of the format."""
 
     code = "limit"
+
+
+class UnsafeFileError(RegistryError):
+    """Files run code on loading, or were not looked at, and only others were wanted; `fields["paths"]` lists them. Nothing was written."""
+
+    code = "unsafe-file"
 
 
 class AccessError(RegistryError):

@@ -23,9 +23,10 @@ from cas_registry.model.entry import CATALOGUE, CommitStats, RefKind
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.keep import Keep
 from cas_registry.model.names import check_model
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
 from cas_registry.model.revision import Revision, parse_revision
-from cas_registry.model.tree import Mode
+from cas_registry.model.tree import Mode, TreeEntry
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Move, Version
 from cas_registry.store.stores import Stores, open_stores
@@ -86,6 +87,7 @@ __all__ = [
     "ModelStats",
     "Move",
     "MoveReport",
+    "OnLoad",
     "RefInfo",
     "Registry",
     "RegistryStats",
@@ -175,6 +177,12 @@ class FileInfo:
     size_bytes: int
     id: FileId | TreeId
     mode: Mode
+    on_load: OnLoad | None = None  # what its content does to whoever loads it, as found when it was committed; None of a folder
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether loading the file runs code, or may, as far as its content was looked at (`on_load` says how far)."""
+        return self.on_load is not None and self.on_load.runs_code
 
     @property
     def is_folder(self) -> bool:
@@ -486,6 +494,7 @@ class Model:
         cache: bool = True,
         link: bool = False,
         verify: bool | None = None,
+        safe_only: bool = False,
         progress: Progress | None = None,
     ) -> CheckoutReport:
         """Make `folder` hold the version: only files that differ are written; each is verified before it takes its name.
@@ -500,6 +509,8 @@ class Model:
         in every folder that has it; the cache notices, since it verifies what it gives.
 
         With `verify` (by default where REG_VERIFY is 1) the version is the one that `Model.verify` accepts, or nothing is written.
+        With `safe_only`, UnsafeFileError lists the files that run code on loading, and those that nobody looked at, and nothing is
+        written. It goes by what was found when they were committed, which is the word of whoever committed them.
         """
         from cas_registry.operations.checkout import checkout_version
 
@@ -541,6 +552,7 @@ class Model:
             force=force,
             file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
             link=link,
+            safe_only=safe_only,
             stat_cache=self._stat_cache(target),
             clock_ns=self._world.clock_ns,
             progress=progress or NoProgress(),
@@ -609,31 +621,42 @@ class Model:
         return self._resolve(parsed)
 
     def files(self, revision: str, paths: Iterable[str] = ()) -> list[FileInfo]:
-        """The files of a version (or those that `paths` select), sorted by path. Reads trees only."""
-        from cas_registry.operations.version_files import list_files, select
+        """The files of a version (or those that `paths` select), sorted by path. Reads trees and maps only."""
+        from cas_registry.operations.version_files import list_files, marks_of, select
 
-        files, _ = list_files(self._stores.objects, self.resolve(revision).tree)
+        version = self.resolve(revision)
+        files = select(list_files(self._stores.objects, version.tree)[0], tuple(paths))
+        marks = marks_of(self._stores.objects, version.map, ((file.entry, file.folder) for file in files))
         return [
-            FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode) for file in select(files, tuple(paths))
+            FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode, mark)
+            for file, mark in zip(files, marks, strict=True)
         ]
 
     def ls(self, revision: str) -> list[FileInfo]:
         """The entries right in one folder of a version: `prod` or `prod:folder`; a file lists as itself."""
-        from cas_registry.operations.reading import find_file
+        from cas_registry.operations.version_files import marks_of
 
         parsed = parse_revision(revision)
         version = self._resolve(parsed)
         tree_id, prefix = version.tree, ""
+        entries: Sequence[TreeEntry] | None = None
         for name in parsed.path.split("/") if parsed.path else ():
-            entry = self._stores.objects.read_tree(tree_id).get(name)
+            entry = None if entries else self._stores.objects.read_tree(tree_id).get(name)
             if entry is None:
                 raise NotFoundError(f"{revision}: there is no {prefix}{name} in this version", path=parsed.path)
-            if isinstance(entry.id, FileId):
-                file = find_file(self._stores, version, parsed.path or "")
-                return [FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode)]
-            tree_id, prefix = entry.id, f"{prefix}{name}/"
-        entries = self._stores.objects.read_tree(tree_id).entries
-        return [FileInfo(f"{prefix}{entry.name}", entry.size_bytes, entry.id, entry.mode) for entry in entries]
+            if isinstance(entry.id, TreeId):
+                tree_id, prefix = entry.id, f"{prefix}{name}/"
+            else:
+                entries = [entry]
+        if entries is None:
+            entries = self._stores.objects.read_tree(tree_id).entries
+        files = [entry for entry in entries if not entry.is_folder]
+        marks = marks_of(self._stores.objects, version.map, ((entry, tree_id) for entry in files))
+        mark_of = {entry.name: mark for entry, mark in zip(files, marks, strict=True)}
+        return [
+            FileInfo(f"{prefix}{entry.name}", entry.size_bytes, entry.id, entry.mode, mark_of.get(entry.name))
+            for entry in entries
+        ]
 
     def open(self, revision: str, path: str | None = None) -> io.BufferedReader:
         """A file of a version as a seekable, read-only file object: fetches what is read, verifies every chunk.

@@ -26,6 +26,7 @@ from cas_registry.errors import (
     RegistryError,
     RollbackError,
     SignatureError,
+    UnsafeFileError,
     UnsupportedFormatError,
 )
 
@@ -43,12 +44,14 @@ TREE = {
     InvalidInputError: (RegistryError, ValueError),
     HostileNameError: (InvalidInputError,),
     LimitError: (InvalidInputError,),
+    UnsafeFileError: (RegistryError,),
     AccessError: (RegistryError,),
     BackendError: (RegistryError,),
     UnsupportedFormatError: (RegistryError,),
 }
 EXIT_CODES = {
     RegistryError: 1,
+    UnsafeFileError: 1,
     InvalidInputError: 2,
     HostileNameError: 2,
     LimitError: 2,
@@ -81,6 +84,7 @@ CODES = {
     InvalidInputError: "invalid-input",
     HostileNameError: "hostile-name",
     LimitError: "limit",
+    UnsafeFileError: "unsafe-file",
     AccessError: "access",
     BackendError: "backend",
     UnsupportedFormatError: "unsupported-format",

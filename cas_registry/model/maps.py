@@ -3,7 +3,7 @@
     header      56 bytes  magic, 16 random bytes, eight counts
     packs       40 bytes  name, length
     placements  60 bytes  chunk id, pack, offset, stored, raw, codec, element, age, base, spent
-    files       48 bytes  file id, size, first chunk, chunk count; sorted by id
+    files       52 bytes  file id, size, first chunk, chunk count, what it does on loading; sorted by id
     chunks       4 bytes  placement numbers, file after file
     trees       36 bytes  every tree of the version (roots only), and how many of its bytes stand below; sorted
     references  80 bytes  which other map holds a big file or a folder's small files; sorted
@@ -24,9 +24,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from cas_registry.errors import FormatError, LimitError
+from cas_registry.errors import FormatError, LimitError, UnsupportedFormatError
 from cas_registry.model.canonical import MAX_INTEGER, MAX_METADATA_BYTES
 from cas_registry.model.ids import ID_BYTES, ChunkId, FileId, MapName, PackName, TreeId
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.placement import Codec, Placement, check_placement
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from cas_registry.model.tensors import ElementType
@@ -36,9 +37,9 @@ NO_BASE = 0xFFFFFFFF
 _HEADER = struct.Struct("<8s16s8I")
 _PACK = struct.Struct("<32sQ")
 _PLACEMENT = struct.Struct("<32sIIIIBBHII")
-_FILE = struct.Struct("<32sQII")
+_FILE = struct.Struct("<32sQIIB3x")
 _ATTACHED = struct.Struct("<32sI")
-_REFERENCE = struct.Struct("<B7x32s32sQ")
+_REFERENCE = struct.Struct("<BB6x32s32sQ")
 PLACEMENT_BYTES = _PLACEMENT.size
 FILE_BYTES = _FILE.size
 CHUNK_REF_BYTES = 4
@@ -64,10 +65,16 @@ class PackInfo:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Another map and its exact length in bytes."""
+    """Another map and its exact length in bytes.
+
+    `on_load` is the mark that all the files have which it stands for; NOT_LOOKED_AT where the map has to be asked.
+    """
 
     name: MapName
     size_bytes: int
+    on_load: OnLoad = field(
+        default=OnLoad.NOT_LOOKED_AT, compare=False
+    )  # says something of the map, and does not make another of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class ChunkMap:
 
     packs: tuple[PackInfo, ...]
     rows: memoryview  # the placement table's bytes
-    files: Mapping[bytes, tuple[int, int, int]]  # file digest -> size, first chunk, chunk count
+    files: Mapping[bytes, tuple[int, int, int, OnLoad]]  # file digest -> size, first chunk, chunk count, mark
     chunks: array[int]
     trees: Mapping[bytes, memoryview]  # tree digest -> its bytes where they are attached, else nothing
     references: Mapping[tuple[Covers, bytes], Reference]
@@ -122,8 +129,13 @@ class ChunkMap:
         row = self.files.get(digest)
         if row is None:
             return None
-        _, first, count = row
+        _, first, count, _ = row
         return tuple(self.located(number) for number in self.chunks[first : first + count])
+
+    def on_load(self, digest: bytes) -> OnLoad:
+        """The mark of a file; NOT_LOOKED_AT when this map has no row for it."""
+        row = self.files.get(digest)
+        return row[3] if row else OnLoad.NOT_LOOKED_AT
 
 
 @dataclass(slots=True)
@@ -132,15 +144,17 @@ class MapBuilder:
 
     packs: dict[PackInfo, int] = field(default_factory=dict)
     placements: dict[Located, int] = field(default_factory=dict)
-    files: dict[bytes, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    files: dict[bytes, tuple[int, tuple[int, ...], OnLoad]] = field(default_factory=dict)
     trees: dict[bytes, bytes] = field(default_factory=dict)
     references: dict[tuple[Covers, bytes], Reference] = field(default_factory=dict)
     indexes: dict[bytes, bytes] = field(default_factory=dict)
 
-    def add_file(self, file: FileId, size_bytes: int, chunks: Iterable[Located]) -> None:
+    def add_file(
+        self, file: FileId, size_bytes: int, chunks: Iterable[Located], *, on_load: OnLoad = OnLoad.NOT_LOOKED_AT
+    ) -> None:
         """Add the row of one file."""
         if file.digest not in self.files:
-            self.files[file.digest] = (size_bytes, tuple(self._number(located) for located in chunks))
+            self.files[file.digest] = (size_bytes, tuple(self._number(located) for located in chunks), on_load)
 
     def add_index(self, file: FileId, index: bytes | memoryview) -> None:
         """Attach the encoded tensor index of a file that has a row here."""
@@ -160,21 +174,21 @@ class MapBuilder:
         """The map's bytes, named by their `MapName`. Raises LimitError over 64 MiB (a file of some 10^6 chunks)."""
         files = sorted(self.files.items())
         counts = (
-            len(self.packs), len(self.placements), len(files), sum(len(numbers) for _, (_, numbers) in files),
+            len(self.packs), len(self.placements), len(files), sum(len(numbers) for _, (_, numbers, _) in files),
             len(self.trees), len(self.references), len(self.indexes), sum(map(len, (*self.trees.values(), *self.indexes.values()))),
         )  # fmt: skip
         parts = [_HEADER.pack(MAGIC, nonce, *counts)]
         parts += [_PACK.pack(pack.name.digest, pack.size_bytes) for pack in self.packs]
         parts += [self._placement_row(located) for located in self.placements]
         first = 0
-        for digest, (size_bytes, numbers) in files:
-            parts.append(_FILE.pack(digest, size_bytes, first, len(numbers)))
+        for digest, (size_bytes, numbers, on_load) in files:
+            parts.append(_FILE.pack(digest, size_bytes, first, len(numbers), on_load))
             first += len(numbers)
-        parts += [struct.pack(f"<{len(numbers)}I", *numbers) for _, (_, numbers) in files]
+        parts += [struct.pack(f"<{len(numbers)}I", *numbers) for _, (_, numbers, _) in files]
         trees, indexes = sorted(self.trees.items()), sorted(self.indexes.items())
         parts += [_ATTACHED.pack(digest, len(data)) for digest, data in trees]
         parts += [
-            _REFERENCE.pack(covers, key, reference.name.digest, reference.size_bytes)
+            _REFERENCE.pack(covers, reference.on_load, key, reference.name.digest, reference.size_bytes)
             for (covers, key), reference in sorted(self.references.items())
         ]
         parts += [_ATTACHED.pack(digest, len(data)) for digest, data in indexes]
@@ -264,23 +278,29 @@ def _check_rows(rows: memoryview, packs: tuple[PackInfo, ...]) -> list[int]:
     return raw_sizes
 
 
-def _decode_files(table: memoryview, chunks: array[int], raw_sizes: list[int]) -> dict[bytes, tuple[int, int, int]]:
-    files: dict[bytes, tuple[int, int, int]] = {}
+def _decode_files(table: memoryview, chunks: array[int], raw_sizes: list[int]) -> dict[bytes, tuple[int, int, int, OnLoad]]:
+    files: dict[bytes, tuple[int, int, int, OnLoad]] = {}
     previous = b""
     expected_first = 0
-    for digest, size_bytes, first, count in _FILE.iter_unpack(table):
+    for digest, size_bytes, first, count, on_load in _FILE.iter_unpack(table):
         if digest <= previous and previous:
             raise FormatError("a map whose files are not sorted and unique")
         if first != expected_first or first + count > len(chunks) or size_bytes > MAX_INTEGER:
             raise FormatError("a map whose files point beyond its chunks")
         if sum(raw_sizes[number] for number in chunks[first : first + count]) != size_bytes:
             raise FormatError("a map with a file whose chunks do not add up to its size")
-        files[digest] = (size_bytes, first, count)
+        files[digest] = (size_bytes, first, count, _decode_mark(on_load))
         previous = digest
         expected_first = first + count
     if expected_first != len(chunks):
         raise FormatError("a map with chunks that belong to no file")
     return files
+
+
+def _decode_mark(value: int) -> OnLoad:
+    if value not in _MARKS:
+        raise UnsupportedFormatError(f"a map with mark {value}, which this version does not know; upgrade to read it")
+    return _MARKS[value]
 
 
 def _decode_attached(
@@ -302,14 +322,15 @@ def _decode_attached(
 def _decode_references(table: memoryview) -> dict[tuple[Covers, bytes], Reference]:
     references: dict[tuple[Covers, bytes], Reference] = {}
     previous: tuple[int, bytes] = (0, b"")
-    for covers, key, name, size_bytes in _REFERENCE.iter_unpack(table):
+    for covers, on_load, key, name, size_bytes in _REFERENCE.iter_unpack(table):
         if covers not in _COVERS or (covers, key) <= previous:
             raise FormatError("a map whose references are unknown, or not sorted and unique")
         if not _HEADER.size <= size_bytes <= MAX_METADATA_BYTES:
             raise FormatError("a map that refers to another of impossible size")
-        references[Covers(covers), key] = Reference(MapName(name), size_bytes)
+        references[Covers(covers), key] = Reference(MapName(name), size_bytes, _decode_mark(on_load))
         previous = (covers, key)
     return references
 
 
 _COVERS = frozenset(int(covers) for covers in Covers)
+_MARKS = {int(mark): mark for mark in OnLoad}

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import blake3
 
-from cas_registry.errors import IntegrityError, LocalEditsError
+from cas_registry.errors import IntegrityError, LocalEditsError, UnsafeFileError
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.tree import Mode
 from cas_registry.operations.file_writer import FileWriter
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.seeds import Earlier, find_seeds
 from cas_registry.operations.transfer import READ_BUFFER_BYTES, worker_pool
-from cas_registry.operations.version_files import VersionFile, list_files, select
+from cas_registry.operations.version_files import VersionFile, list_files, marks_of, select
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 from cas_registry.worktree.file_cache import FileCache
@@ -83,6 +83,7 @@ def checkout_version(
     force: bool = False,
     file_cache: FileCache,
     link: bool = False,
+    safe_only: bool = False,
     stat_cache: StatCache,
     clock_ns: Callable[[], int],
     progress: Progress,
@@ -97,10 +98,12 @@ def checkout_version(
     nor is what the cache has; with `link` files are names of the cache's own. `announce` is called when the first change is about to
     be made, `conclude` after the last.
     LocalEditsError lists files that hold something else, unless `force`, and whatever else stands where files or folders have to
-    be; nothing was changed then.
+    be; nothing was changed then. With `safe_only`, UnsafeFileError lists what runs code on loading, or was not looked at, before all that.
     """
     files, folders = list_files(stores.objects, version.tree)
     chosen = select(files, patterns)
+    if safe_only:
+        _refuse_unsafe(stores, version, chosen)
     bases = [base for tree in base_trees if (base := _read_base(stores, tree))]
     with TargetFolder(target) as folder, worker_pool(executor) as pool:
         plan = _plan(folder, target, chosen, [] if patterns else folders, bases, patterns, stat_cache, clock_ns)
@@ -128,6 +131,22 @@ def checkout_version(
         writer.total_bytes, seeds.used_bytes, writer.cached_bytes, writer.fetched_bytes,
         sum(file.entry.size_bytes for file in chosen),
     )  # fmt: skip
+
+
+def _refuse_unsafe(stores: Stores, version: Version, files: Sequence[VersionFile]) -> None:
+    marks = marks_of(stores.objects, version.map, ((file.entry, file.folder) for file in files))
+    found = [(file.path, mark) for file, mark in zip(files, marks, strict=True) if not mark.is_cleared]
+    if found:
+        runs = [path for path, mark in found if mark.runs_code]
+        unseen = [path for path, mark in found if not mark.runs_code]
+        parts = [f"run code on loading: {_shown(runs)}"] if runs else []
+        parts += [f"were not looked at: {_shown(unseen)}"] if unseen else []
+        raise UnsafeFileError(
+            f"files of {version.model}@{version.commit.short} {'; others '.join(parts)}. Nothing was written; name the files that are "
+            "wanted, or check out without --safe-only",
+            paths=[path for path, _ in found],
+            on_load=[mark.label for _, mark in found],
+        )
 
 
 def _read_base(stores: Stores, tree: TreeId) -> _Base | None:

@@ -199,7 +199,7 @@ class _Count:
     def _add_map(self, chunk_map: ChunkMap, models: int) -> None:
         for pack in chunk_map.packs:
             self._packs.setdefault(pack.name, len(self._packs))
-        for digest, (_, first, count) in chunk_map.files.items():
+        for digest, (_, first, count, _) in chunk_map.files.items():
             wanted = self._files.get(digest, 0) & models
             if wanted:
                 for number in chunk_map.chunks[first : first + count]:

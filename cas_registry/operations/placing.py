@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cas_registry.model.ids import FileId, MapName, TreeId
 from cas_registry.model.maps import CHUNK_REF_BYTES, FILE_BYTES, PLACEMENT_BYTES, Covers, MapBuilder, PackInfo, Reference
+from cas_registry.model.on_load import OnLoad, shared_mark
 from cas_registry.model.tree import encode_tree
 from cas_registry.operations.known import Known
 from cas_registry.operations.progress import Progress
@@ -112,12 +113,12 @@ def write_maps(
         if room >= 0:
             _add_files(root, group, placed)
         elif source:
-            root.refer(group.covers, group.key, source)
+            root.refer(group.covers, group.key, replace(source, on_load=_mark(group, placed)))
         else:
             builder = MapBuilder()
             _add_files(builder, group, placed)
             reference = stores.objects.write_map(builder.encode(nonce()))
-            root.refer(group.covers, group.key, reference)
+            root.refer(group.covers, group.key, replace(reference, on_load=_mark(group, placed)))
         if group.covers is Covers.FILE and isinstance(group.key, FileId):
             hints[group.key] = reference
     written = stores.objects.write_map(root.encode(nonce()))
@@ -168,9 +169,14 @@ def _row_bytes(group: Group, placed: Placed) -> int:
     )
 
 
+def _mark(group: Group, placed: Placed) -> OnLoad:
+    return shared_mark(placed.rows.marks[file.digest] for file in group.files)
+
+
 def _add_files(builder: MapBuilder, group: Group, placed: Placed) -> None:
     for file, found in group.files.items():
         row = placed.rows.chunks[file.digest]
-        builder.add_file(file, found.stat.size_bytes, (item.located() if isinstance(item, Pending) else item for item in row))
+        located = (item.located() if isinstance(item, Pending) else item for item in row)
+        builder.add_file(file, found.stat.size_bytes, located, on_load=placed.rows.marks[file.digest])
         if file.digest in placed.rows.indexes:
             builder.add_index(file, placed.rows.indexes[file.digest])

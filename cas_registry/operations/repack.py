@@ -172,7 +172,7 @@ def _survey(objects: ObjectStore, ledger: Ledger, versions: Sequence[Version]) -
                     predecessors = Predecessors(_earlier_files(objects, before) if before else ())
                 lines = _lines(ledger, predecessors, file, row, encoded_index)
             numbers = [ledger.add_chunk(located, line) for located, line in zip(row, lines, strict=True)]
-            ledger.add_file(identity, file.entry.size_bytes, numbers, encoded_index)
+            ledger.add_file(identity, file.entry.size_bytes, numbers, encoded_index, maps.on_load(file.entry, file.folder))
 
 
 def _parent(objects: ObjectStore, commit: CommitId, places: Mapping[CommitId, int], number: int) -> int:

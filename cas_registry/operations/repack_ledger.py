@@ -12,6 +12,7 @@ from typing import Any
 from cas_registry.codecs import Buffer
 from cas_registry.model.ids import ChunkId, FileId, MapName, PackName, TreeId
 from cas_registry.model.maps import Covers, Located, PackInfo, Reference
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.tensors import ElementType
 from cas_registry.operations.lineages import Form, Member
@@ -31,7 +32,7 @@ CREATE TABLE chunk (
 );
 CREATE INDEX by_line ON chunk (line, seen);
 CREATE INDEX by_seen ON chunk (seen);
-CREATE TABLE file (number INTEGER PRIMARY KEY, id BLOB UNIQUE, size INTEGER, row BLOB, indexed BLOB, moves INTEGER DEFAULT 0);
+CREATE TABLE file (number INTEGER PRIMARY KEY, id BLOB UNIQUE, size INTEGER, row BLOB, indexed BLOB, on_load INTEGER, moves INTEGER DEFAULT 0);
 CREATE TABLE recipe (file INTEGER, pack INTEGER, PRIMARY KEY (file, pack)) WITHOUT ROWID;
 CREATE TABLE group_map (covers INTEGER, key BLOB, name BLOB, size INTEGER, PRIMARY KEY (covers, key)) WITHOUT ROWID;
 CREATE TABLE hint (file BLOB PRIMARY KEY, name BLOB, size INTEGER) WITHOUT ROWID;
@@ -42,13 +43,14 @@ _NOW = "pack, offset, stored, raw, codec, element, id, base, age, spent"
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A file with its chunks by number, and its tensor index as maps have it."""
+    """A file with its chunks by number, its tensor index as maps have it, and its mark."""
 
     number: int
     file: FileId
     size_bytes: int
     row: Sequence[int]
     index: bytes | None
+    on_load: OnLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +125,10 @@ class Ledger:
     def has_file(self, file: FileId) -> bool:
         return self._db.execute("SELECT 1 FROM file WHERE id = ?", (file.digest,)).fetchone() is not None
 
-    def add_file(self, file: FileId, size_bytes: int, row: Iterable[int], index: Buffer | None) -> None:
+    def add_file(self, file: FileId, size_bytes: int, row: Iterable[int], index: Buffer | None, on_load: OnLoad) -> None:
         """A file, all of whose chunks were added."""
-        values = (file.digest, size_bytes, array("Q", row).tobytes(), None if index is None else bytes(index))
-        self._db.execute("INSERT INTO file (id, size, row, indexed) VALUES (?, ?, ?, ?)", values)
+        values = (file.digest, size_bytes, array("Q", row).tobytes(), None if index is None else bytes(index), int(on_load))
+        self._db.execute("INSERT INTO file (id, size, row, indexed, on_load) VALUES (?, ?, ?, ?, ?)", values)
 
     def lineages(self) -> Iterator[list[Member]]:
         """The chunks of each lineage in the order of versions, the fixed ones first."""
@@ -227,7 +229,7 @@ class Ledger:
         """All files, in the order of versions."""
         last = 0
         while rows := self._db.execute(
-            "SELECT number, id, size, row, indexed FROM file WHERE number > ? ORDER BY number LIMIT 16", (last,)
+            "SELECT number, id, size, row, indexed, on_load FROM file WHERE number > ? ORDER BY number LIMIT 16", (last,)
         ).fetchall():
             yield from map(_filed, rows)
             last = rows[-1][0]
@@ -235,7 +237,7 @@ class Ledger:
     def file(self, file: FileId) -> Filed:
         """One file that was added."""
         return _filed(
-            self._db.execute("SELECT number, id, size, row, indexed FROM file WHERE id = ?", (file.digest,)).fetchone()
+            self._db.execute("SELECT number, id, size, row, indexed, on_load FROM file WHERE id = ?", (file.digest,)).fetchone()
         )
 
     def file_moves(self, file: FileId) -> bool:
@@ -353,6 +355,6 @@ class Ledger:
         return self._packs[number]
 
 
-def _filed(row: tuple[int, bytes, int, bytes, bytes | None]) -> Filed:
-    number, digest, size, chunks, index = row
-    return Filed(number, FileId(digest), size, array("Q", chunks), index)
+def _filed(row: tuple[int, bytes, int, bytes, bytes | None, int]) -> Filed:
+    number, digest, size, chunks, index, on_load = row
+    return Filed(number, FileId(digest), size, array("Q", chunks), index, OnLoad(on_load))

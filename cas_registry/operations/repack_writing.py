@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cas_registry.codecs import Base, Buffer, encode_chunk
@@ -22,6 +22,7 @@ from cas_registry.model.maps import (
     PackInfo,
     Reference,
 )
+from cas_registry.model.on_load import OnLoad, shared_mark
 from cas_registry.model.packs import CHUNK_ROW_BYTES, RECIPE_BYTES, RECIPE_CHUNKS, PackBuilder, Recipe
 from cas_registry.model.placement import Codec
 from cas_registry.operations.placing import INLINE_BYTES
@@ -293,7 +294,7 @@ def _write_root(
             inlined += [file for file in group.files if group.covers is Covers.FILE]
         else:
             reference = _write_group(ledger, group, sink, needs)
-            root.refer(group.covers, group.key, reference)
+            root.refer(group.covers, group.key, replace(reference, on_load=_mark(ledger, group)))
             if isinstance(group.key, FileId):
                 ledger.add_hint(group.key, reference)
     for file in files:
@@ -338,9 +339,13 @@ def _row_bytes(ledger: Ledger, file: FileId) -> int:
     return FILE_BYTES + len(filed.row) * (PLACEMENT_BYTES + CHUNK_REF_BYTES) + len(filed.index or b"")
 
 
+def _mark(ledger: Ledger, group: _Group) -> OnLoad:
+    return shared_mark(ledger.file(identity).on_load for identity in group.files)
+
+
 def _add_group(builder: MapBuilder, ledger: Ledger, group: _Group) -> None:
     for identity, size_bytes in group.files.items():
         filed = ledger.file(identity)
-        builder.add_file(identity, size_bytes, map(ledger.final, filed.row))
+        builder.add_file(identity, size_bytes, map(ledger.final, filed.row), on_load=filed.on_load)
         if filed.index is not None:
             builder.add_index(identity, filed.index)

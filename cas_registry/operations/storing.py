@@ -15,9 +15,11 @@ from cas_registry.backends import is_remote
 from cas_registry.chunking import Piece, cut, segments
 from cas_registry.errors import LimitError
 from cas_registry.formats import read_index
+from cas_registry.formats.hazards import look
 from cas_registry.model.canonical import MAX_METADATA_BYTES
 from cas_registry.model.ids import FileId
 from cas_registry.model.maps import CHUNK_REF_BYTES, PLACEMENT_BYTES, Located, Reference
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.registry_format import ChunkingParameters
 from cas_registry.model.tensors import TensorIndex
 from cas_registry.operations.external_tensors import ExternalTensors
@@ -53,6 +55,7 @@ class Rows:
 
     chunks: dict[bytes, Row] = field(default_factory=dict)
     indexes: dict[bytes, bytes | memoryview] = field(default_factory=dict)  # encoded tensor indexes
+    marks: dict[bytes, OnLoad] = field(default_factory=dict)
     sources: dict[bytes, Reference] = field(default_factory=dict)  # the map that known rows were found in
     stored: list[FileId] = field(default_factory=list)
 
@@ -65,6 +68,7 @@ class Rows:
         self.chunks[file.digest] = chunk_map.file(file.digest) or ()
         if file.digest in chunk_map.indexes:
             self.indexes[file.digest] = chunk_map.indexes[file.digest]
+        self.marks[file.digest] = chunk_map.on_load(file.digest)
         if source:
             self.sources[file.digest] = source
         return True
@@ -78,6 +82,7 @@ class _Incoming:
     identity: FileId | None
     held: list[EncodedPiece] | None
     index: bytes | None = None
+    mark: OnLoad = OnLoad.NOT_LOOKED_AT
     hint: Future[Hinted | None] | None = None
 
 
@@ -132,6 +137,7 @@ class Intake:
         batch = _Batch()
         for item in incoming:
             with open_found(item.file) as opened:
+                item.mark = look(opened)
                 index, batches = cutter.cut(item.file, opened)
                 for pieces, before in batches:
                     batch.take(item, pieces, before)
@@ -184,6 +190,8 @@ class Intake:
                 self._known.learn(hinted)
             if digest in self._rows.chunks or self._rows.take_known(self._known, item.identity):
                 item.held = None
+                if self._rows.marks.get(digest) is OnLoad.NOT_LOOKED_AT:
+                    self._rows.marks[digest] = item.mark
                 return
             held, item.held = item.held, None
             for piece in held:
@@ -191,6 +199,7 @@ class Intake:
         row = self._rows.chunks.setdefault(digest, [])
         self._writer.add_recipe(item.identity, item.file.stat.size_bytes, [part.placement.chunk.digest for part in row])
         self._rows.stored.append(item.identity)
+        self._rows.marks[digest] = item.mark
         if item.index:
             self._rows.indexes[digest] = item.index
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from cas_registry.errors import IntegrityError, NotFoundError
 from cas_registry.model.ids import FileId, MapName, TreeId
 from cas_registry.model.maps import ChunkMap, Covers, Located, Reference
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.tensors import TensorIndex
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.tensor_index import decode_index
@@ -87,11 +88,35 @@ class VersionFiles:
             encoded = self.load([reference])[reference].indexes.get(entry.id.digest)
         return encoded
 
+    def on_load(self, entry: TreeEntry, folder: TreeId) -> OnLoad:
+        """The mark of a file, from the root map where that tells it, else from the map that has its row."""
+        if not entry.size_bytes:
+            return OnLoad.NO_PICKLE_FOUND
+        if entry.id.digest in self._root.files:
+            return self._root.on_load(entry.id.digest)
+        reference = self.reference(entry, folder)
+        if reference is None:
+            return OnLoad.NOT_LOOKED_AT
+        return reference.on_load or self.load([reference])[reference].on_load(entry.id.digest)
+
     def reference(self, entry: TreeEntry, folder: TreeId) -> Reference | None:
         """The map that the root names for a file; it may have a row for the file itself instead."""
         return self._root.references.get((Covers.FILE, entry.id.digest)) or self._root.references.get(
             (Covers.FOLDER, folder.digest)
         )
+
+
+def marks_of(objects: ObjectStore, root: MapName, files: Iterable[tuple[TreeEntry, TreeId]]) -> list[OnLoad]:
+    """The marks of these files (each with the id of its folder), in at most two round trips: mostly in one."""
+    wanted = list(files)
+    if not any(entry.size_bytes for entry, _ in wanted):
+        return [OnLoad.NO_PICKLE_FOUND] * len(wanted)
+    maps = VersionFiles(objects, root)
+    unsaid = (
+        maps.reference(entry, folder) for entry, folder in wanted if entry.size_bytes and entry.id.digest not in maps.root.files
+    )
+    maps.load(reference for reference in unsaid if reference and not reference.on_load)
+    return [maps.on_load(entry, folder) for entry, folder in wanted]
 
 
 def list_files(objects: ObjectStore, tree: TreeId) -> tuple[list[VersionFile], list[str]]:

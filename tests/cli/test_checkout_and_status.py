@@ -224,3 +224,18 @@ def test_long_lists_are_cut_for_people_not_for_programs(bound: Shell):
     bound.reg("commit", "out")
     assert "    and 15 more" in bound.reg("checkout", "main", "a").lines
     assert len(bound.reg("checkout", "main", "b", "--json").json["written"]) == 25
+
+
+def test_safe_only_refuses_what_runs_code_and_writes_nothing(story: Shell):
+    story.write("out/scaler.json", "cos\nsystem\n(S'id'\ntR.")
+    story.reg("commit", "out", "-m", "pickled")
+    found = story.reg("checkout", "main", "fresh", "--safe-only", "--json", code=1)
+    assert found.error["code"] == "unsafe-file"
+    assert found.error["fields"] == {"paths": ["scaler.json"], "on_load": ["pickle"]}
+    assert not (story.folder / "fresh/scaler.json").exists()
+    assert not (story.folder / "fresh/config.json").exists()
+    said = story.reg("checkout", "main", "fresh", "--safe-only", code=1).stderr
+    assert "run code on loading: scaler.json. Nothing was written" in said
+    story.reg("checkout", "main", "fresh", "config.json", "model.bin", "--safe-only")
+    assert sorted(files(story.folder / "fresh")) == ["config.json", "model.bin"]
+    story.reg("checkout", "prod", "before", "--safe-only")

@@ -19,6 +19,7 @@ from tests.cli.shell import TIMEOUT_S, Shell, command, program
         (errors.NotFoundError, 3), (errors.ConflictError, 4), (errors.LocalEditsError, 4), (errors.ChangedDuringCommitError, 4),
         (errors.IntegrityError, 5), (errors.RollbackError, 5), (errors.InvalidInputError, 2), (errors.LimitError, 2),
         (errors.AccessError, 6), (errors.BackendError, 6), (errors.UnsupportedFormatError, 6), (errors.OutcomeUnknownError, 75),
+        (errors.UnsafeFileError, 1),
     ],
 )  # fmt: skip
 def test_every_error_has_its_exit_status_and_its_document(story: Shell, monkeypatch, kind, code):

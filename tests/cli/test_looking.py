@@ -6,6 +6,8 @@ import json
 import blake3
 import pytest
 
+from cas_registry.model.on_load import OnLoad
+from cas_registry.operations import storing
 from tests.cli.shell import Shell, program
 
 
@@ -209,3 +211,48 @@ def test_documents_are_plain_json(story: Shell):
         text = story.reg(*words, "--json").stdout
         assert text.isascii()
         json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.fixture
+def pickled(story: Shell) -> Shell:
+    """A version of which one file is a pickle under another name, and one an archive that is not opened."""
+    story.write("out/scaler.json", "cos\nsystem\n(S'id'\ntR.")
+    story.write("out/deep/data.txt", b"7z\xbc\xaf'\x1c")
+    story.reg("commit", "out", "-m", "pickled")
+    return story
+
+
+def test_ls_says_which_files_run_code(story: Shell, pickled: Shell):
+    shown = pickled.reg("ls", "-r", "main").lines
+    assert [line.partition("B  ")[2] for line in shown[:-1]] == [
+        "  config.json",
+        "! deep/data.txt",
+        "  model.bin",
+        "! scaler.json",
+    ]
+    assert shown[-1] == "! runs code on loading, ? not looked at; reg show says more"
+    assert not any("!" in line or "?" in line for line in pickled.reg("ls", "-r", "prod").lines)
+    marks = {entry["path"]: entry["on_load"] for entry in pickled.reg("ls", "main", "--json").json["entries"]}
+    assert marks == {"config.json": "no-pickle-found", "deep": None, "model.bin": "no-pickle-found", "scaler.json": "pickle"}
+    (entry,) = pickled.reg("ls", "main:deep/data.txt", "--json").json["entries"]
+    assert entry["on_load"] == "sealed"
+
+
+def test_show_says_which_files_run_code(pickled: Shell):
+    shown = pickled.reg("show", "main").lines
+    assert shown[-3:] == ["2 files run code on loading:", "  deep/data.txt (cannot be looked into)", "  scaler.json (a pickle)"]
+    found = pickled.reg("show", "main", "--json").json
+    assert found["runs_code"] == [{"path": "deep/data.txt", "on_load": "sealed"}, {"path": "scaler.json", "on_load": "pickle"}]
+    assert found["not_looked_at"] == []
+    before = pickled.reg("show", "prod")
+    assert before.lines[-1] == "no pickle found"
+    assert "safe" not in before.stdout
+
+
+def test_a_version_that_nobody_looked_at_says_so(story: Shell, monkeypatch):
+    monkeypatch.setattr(storing, "look", lambda _: OnLoad.NOT_LOOKED_AT)
+    story.write("out/new.txt", "new")
+    story.reg("commit", "out", "-m", "unseen")
+    assert story.reg("show", "main").lines[-1] == "1 file was not looked at for pickles"
+    assert next(line[-9:] for line in story.reg("ls", "main").lines if "?" in line) == "? new.txt"
+    assert story.reg("show", "main", "--json").json["not_looked_at"] == ["new.txt"]

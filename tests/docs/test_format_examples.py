@@ -46,6 +46,7 @@ from cas_registry.model.ids import (
     TreeId,
 )
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference, decode_map
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.packs import PackBuilder, Recipe, decode_pack
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import ChunkingParameters, RegistryFormat, chunking_around, encode_format, format_body
@@ -122,16 +123,16 @@ def _tree_id(tree: Tree) -> TreeId:
 def _folder_map() -> bytes:
     hello, zeros = _located()
     builder = MapBuilder()
-    builder.add_file(FileId.of(WEIGHTS), len(WEIGHTS), [zeros, hello])
+    builder.add_file(FileId.of(WEIGHTS), len(WEIGHTS), [zeros, hello], on_load=OnLoad.NO_PICKLE_FOUND)
     return builder.encode(NONCE)
 
 
 def _root_map() -> bytes:
     root, sub = _trees()
     builder = MapBuilder(trees={_tree_id(root).digest: b"", _tree_id(sub).digest: encode_tree(sub)})
-    builder.add_file(FileId.of(HELLO), len(HELLO), [_located()[0]])
+    builder.add_file(FileId.of(HELLO), len(HELLO), [_located()[0]], on_load=OnLoad.NO_PICKLE_FOUND)
     data = _folder_map()
-    builder.refer(Covers.FOLDER, _tree_id(sub), Reference(MapName.of(data), len(data)))
+    builder.refer(Covers.FOLDER, _tree_id(sub), Reference(MapName.of(data), len(data), OnLoad.NO_PICKLE_FOUND))
     return builder.encode(NONCE)
 
 
@@ -634,6 +635,11 @@ def test_a_pack_is_never_filled_beyond_its_size() -> None:
 def test_table_of_elements_is_the_codes_own() -> None:
     rows = [(int(code), name.strip("`"), int(width)) for code, name, width in table("elements")]
     assert rows == [(int(element), element.name, element.width) for element in ElementType]
+
+
+def test_table_of_marks_is_the_codes_own() -> None:
+    assert [int(number) for number, _ in table("marks")] == [int(mark) for mark in OnLoad]
+    assert table("marks")[OnLoad.NO_PICKLE_FOUND][1] == "no pickle found"
 
 
 def _object_fields() -> dict[str, Iterable[str]]:

@@ -113,10 +113,10 @@ class Map:
         for layout, count in (
             ("<32sQ", packs),
             ("<32sIIIIBBHII", placements),
-            ("<32sQII", files),
+            ("<32sQIIB3x", files),
             ("<I", chunks),
             ("<32sI", trees),
-            ("<B7x32s32sQ", references),
+            ("<BB6x32s32sQ", references),
             ("<32sI", indexes),
         ):
             size = struct.calcsize(layout) * count
@@ -135,11 +135,15 @@ class Map:
             self.indexes[digest.hex()] = _json(body, "tensors")
             position += length
         assert position == len(data)
-        self.references = {(covers, key.hex()): (map_name.hex(), length) for covers, key, map_name, length in tables[5]}
+        self.references = {(covers, key.hex()): (map_name.hex(), length) for covers, _, key, map_name, length in tables[5]}
+        self.marks = {key.hex(): mark for _, mark, key, _, _ in tables[5] if mark} | {
+            row[0].hex(): row[4] for row in self._files
+        }
+        assert set(self.marks.values()) <= {0, 1, 2, 3, 4}
 
     def chunks(self, file: str) -> list[Chunk] | None:
         """The chunks of a file, or None without a row."""
-        for digest, size, first, count in self._files:
+        for digest, size, first, count, _ in self._files:
             if digest.hex() == file:
                 found = [self._chunk(number) for (number,) in self._chunks[first : first + count]]
                 assert sum(chunk[3] for chunk in found) == size
@@ -393,7 +397,7 @@ def _make_map(pack: bytes, placements: Mapping[bytes, tuple[int, int]], trees: M
         offset, size = placements[digest]
         parts.append(struct.pack("<32sIIIIBBHII", digest, 0, offset, size, size, 0, 0, 0, 0xFFFFFFFF, 0))
     for number, digest in enumerate(digests):
-        parts.append(struct.pack("<32sQII", digest, placements[digest][1], number, 1))
+        parts.append(struct.pack("<32sQIIB3x", digest, placements[digest][1], number, 1, 0))
     parts += [struct.pack("<I", number) for number in range(count)]
     parts += [bytes.fromhex(identity) + bytes(4) for identity in sorted(trees)]
     return b"".join(parts)

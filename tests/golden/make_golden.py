@@ -60,6 +60,7 @@ def versions() -> list[Files]:
         "layer.safetensors": ("file", safetensors("layer.weight", "F32", tensors[0], 4)),
         "weights.bin": ("file", weights),
         "config.json": ("file", b'{"layers": 2}\n'),
+        "scaler.bin": ("file", b"\x80\x02cbuiltins\nlen\n."),
         "predict.sh": ("exec", b"#!/bin/sh\necho 7\n"),
         "empty.txt": ("file", b""),
         "logs": ("tree", b""),
@@ -181,7 +182,8 @@ def describe_model(model: Model) -> dict[str, object]:
                 "tags": list(record.tags),
                 "tree": record.commit.tree.hex,
                 "files": {
-                    file.path: [file.mode.value, file.size_bytes, file.id.hex] for file in model.files(record.id.hex)
+                    file.path: [file.mode.value, file.size_bytes, file.id.hex, file.on_load.label if file.on_load else None]
+                    for file in model.files(record.id.hex)
                 },
             }
             for branch in sorted(info.name for info in model.branches())

@@ -96,6 +96,9 @@ def test_the_golden_registry_has_what_is_hard_to_read() -> None:
     maps = [by_the_book.Map(GOLDEN, path.name) for path in (GOLDEN / "maps").iterdir()]
     assert any(found.indexes for found in maps), "tensor indexes"
     assert any(data for root in roots for data in root.trees.values()), "attached trees"
+    pickled = blake3(versions()[0]["scaler.bin"][1]).hexdigest()
+    assert {found.marks[pickled] for found in maps if pickled in found.marks} == {2}, "a file that runs code on loading"
+    assert {mark for found in maps for mark in found.marks.values()} == {1, 2}, "and files without a pickle"
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

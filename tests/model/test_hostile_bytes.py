@@ -70,7 +70,7 @@ def _check_entry(data: bytes, value: Any) -> None:
 
 
 def _check_map(data: bytes, value: Any) -> None:
-    for digest, (size_bytes, _, count) in value.files.items():
+    for digest, (size_bytes, _, count, _) in value.files.items():
         located = value.file(digest)
         assert len(located) == count
         assert sum(item.placement.raw_bytes for item in located) == size_bytes

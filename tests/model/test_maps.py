@@ -18,6 +18,7 @@ from cas_registry.model.maps import (
     Reference,
     decode_map,
 )
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from cas_registry.model.tensors import ElementType
@@ -37,8 +38,9 @@ def test_a_map_gives_back_the_files_trees_and_references_put_into_it(builder: Ma
     decoded = decode_map(builder.encode(NONCE))
     numbered = list(builder.placements)
     assert decoded.files.keys() == builder.files.keys()
-    for digest, (size_bytes, numbers) in builder.files.items():
+    for digest, (size_bytes, numbers, on_load) in builder.files.items():
         assert decoded.files[digest][0] == size_bytes
+        assert decoded.on_load(digest) is on_load
         assert decoded.file(digest) == tuple(numbered[number] for number in numbers)
     assert [decoded.located(number) for number in range(len(decoded))] == numbered
     assert list(decoded.chunk_digests()) == [located.placement.chunk.digest for located in numbered]
@@ -46,13 +48,16 @@ def test_a_map_gives_back_the_files_trees_and_references_put_into_it(builder: Ma
     assert {digest: bytes(data) for digest, data in decoded.trees.items()} == builder.trees
     assert {digest: bytes(data) for digest, data in decoded.indexes.items()} == builder.indexes
     assert decoded.references == builder.references
+    assert [reference.on_load for _, reference in sorted(decoded.references.items(), key=lambda item: item[0])] == [
+        reference.on_load for _, reference in sorted(builder.references.items(), key=lambda item: item[0])
+    ]
 
 
 @given(builder=make.map_builders())
 def test_a_map_written_again_from_what_was_read_has_the_same_meaning(builder: MapBuilder) -> None:
     first = decode_map(builder.encode(NONCE))
     again = MapBuilder(trees={digest: bytes(data) for digest, data in first.trees.items()}, references=dict(first.references))
-    for digest, (size_bytes, _, _) in first.files.items():
+    for digest, (size_bytes, *_) in first.files.items():
         located = first.file(digest)
         assert located is not None
         again.add_file(FileId(digest), size_bytes, located)
@@ -64,19 +69,19 @@ def test_a_map_written_again_from_what_was_read_has_the_same_meaning(builder: Ma
 def test_the_layout_of_a_map() -> None:
     builder = MapBuilder()
     placement = Placement(ChunkId(b"c" * 32), 40, 50, 600, Codec.ZSTD, ElementType.U64)
-    builder.add_file(FileId(b"f" * 32), 1_200, [Located(PACK, placement)] * 2)
+    builder.add_file(FileId(b"f" * 32), 1_200, [Located(PACK, placement)] * 2, on_load=OnLoad.SEALED)
     builder.trees[b"t" * 32] = b"tree"
     builder.add_index(FileId(b"f" * 32), b"index")
-    builder.refer(Covers.FOLDER, TreeId(b"k" * 32), Reference(MapName(b"m" * 32), 500))
+    builder.refer(Covers.FOLDER, TreeId(b"k" * 32), Reference(MapName(b"m" * 32), 500, OnLoad.CODE))
     assert builder.encode(NONCE) == b"".join(
         (
             MAGIC + NONCE + struct.pack("<8I", 1, 1, 1, 2, 1, 1, 1, 9),
             PACK.name.digest + struct.pack("<Q", 10_000),
             b"c" * 32 + struct.pack("<IIIIBBHII", 0, 40, 50, 600, 1, 9, 0, NO_BASE, 0),
-            b"f" * 32 + struct.pack("<QII", 1_200, 0, 2),
+            b"f" * 32 + struct.pack("<QIIB3x", 1_200, 0, 2, 4),
             struct.pack("<2I", 0, 0),
             b"t" * 32 + struct.pack("<I", 4),
-            struct.pack("<B7x", 2) + b"k" * 32 + b"m" * 32 + struct.pack("<Q", 500),
+            struct.pack("<BB6x", 2, 3) + b"k" * 32 + b"m" * 32 + struct.pack("<Q", 500),
             b"f" * 32 + struct.pack("<I", 5),
             b"tree" + b"index",
         )
@@ -85,6 +90,7 @@ def test_the_layout_of_a_map() -> None:
 
 def test_an_empty_map_is_its_header() -> None:
     decoded = decode_map(MapBuilder().encode(NONCE))
+    assert decoded.on_load(FILE.digest) is OnLoad.NOT_LOOKED_AT
     assert (len(decoded), decoded.packs, decoded.files, decoded.trees, decoded.references) == (0, (), {}, {}, {})
     assert decoded.file(FILE.digest) is None
     assert list(decoded.chunk_digests()) == []
@@ -174,12 +180,12 @@ def _placement(
     return bytes(32) + struct.pack("<IIIIBBHII", pack, offset, stored, raw, codec, element, age, base, 0)
 
 
-def _file(digest: bytes = TWO_FILES[0], size_bytes: int = 10, first: int = 0, count: int = 1) -> bytes:
-    return digest + struct.pack("<QII", size_bytes, first, count)
+def _file(digest: bytes = TWO_FILES[0], size_bytes: int = 10, first: int = 0, count: int = 1, on_load: int = 0) -> bytes:
+    return digest + struct.pack("<QIIB3x", size_bytes, first, count, on_load)
 
 
-def _reference(covers: int = 1, key: bytes = bytes(32), size_bytes: int = 56) -> bytes:
-    return struct.pack("<B7x32s32sQ", covers, key, bytes(32), size_bytes)
+def _reference(covers: int = 1, key: bytes = bytes(32), size_bytes: int = 56, on_load: int = 0) -> bytes:
+    return struct.pack("<BB6x32s32sQ", covers, on_load, key, bytes(32), size_bytes)
 
 
 def _attached(digest: bytes, length: int = 0) -> bytes:
@@ -203,7 +209,7 @@ def _map(
 
 
 def test_the_smallest_whole_map_is_accepted() -> None:
-    assert decode_map(_map()).files == {TWO_FILES[0]: (10, 0, 1)}
+    assert decode_map(_map()).files == {TWO_FILES[0]: (10, 0, 1, OnLoad.NOT_LOOKED_AT)}
 
 
 REFUSED = {
@@ -269,6 +275,13 @@ def test_a_map_that_no_builder_writes_is_refused(data: bytes) -> None:
 def test_a_codec_of_a_newer_version_is_told_from_damage(codec: int) -> None:
     with pytest.raises(UnsupportedFormatError, match="upgrade"):
         decode_map(_map(placements=(_placement(codec=codec),)))
+
+
+@pytest.mark.parametrize("mark", [5, 255])
+def test_a_mark_of_a_newer_version_is_told_from_damage(mark: int) -> None:
+    for data in (_map(files=(_file(on_load=mark),)), _map(references=(_reference(on_load=mark),))):
+        with pytest.raises(UnsupportedFormatError, match="upgrade"):
+            decode_map(data)
 
 
 @pytest.mark.parametrize("which", range(8))

@@ -265,7 +265,7 @@ def _with_chunks_reversed(model: Model, wanted: FileId) -> MapName:
     root, _ = model._stores.objects.read_map(model.resolve("main").map)
     assert root.references == {}
     builder = MapBuilder(trees={digest: bytes(data) for digest, data in root.trees.items()})
-    for digest, (size_bytes, _, _) in root.files.items():
+    for digest, (size_bytes, *_) in root.files.items():
         chunks = root.file(digest)
         assert chunks is not None
         builder.add_file(FileId(digest), size_bytes, reversed(chunks) if digest == wanted.digest else chunks)

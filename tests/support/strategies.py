@@ -38,6 +38,7 @@ from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, MapName, 
 from cas_registry.model.keep import EVERY_MODEL, MAX_COUNT, Best, Keep
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference
 from cas_registry.model.names import check_model, check_ref, fold, is_component
+from cas_registry.model.on_load import OnLoad
 from cas_registry.model.packs import HEADER_BYTES, NONCE_BYTES, PackBuilder, Recipe
 from cas_registry.model.placement import MAX_EXPANSION, Codec, Placement
 from cas_registry.model.registry_format import (
@@ -280,7 +281,8 @@ def map_builders(draw: st.DrawFn) -> MapBuilder:
     builder = MapBuilder()
     for file in draw(st.lists(ids(FileId), max_size=5, unique=True)):
         chunks = draw(st.lists(st.sampled_from(pool), max_size=6))
-        builder.add_file(file, sum(chunk.placement.raw_bytes for chunk in chunks), chunks)
+        mark = draw(st.sampled_from(OnLoad))
+        builder.add_file(file, sum(chunk.placement.raw_bytes for chunk in chunks), chunks, on_load=mark)
         if draw(st.booleans()):
             builder.add_index(file, draw(st.binary(max_size=20)))
     builder.trees.update(
@@ -291,7 +293,11 @@ def map_builders(draw: st.DrawFn) -> MapBuilder:
     )
     sizes = st.integers(56, 64 * 1024 * 1024)
     for key, name, size_bytes in draw(st.lists(st.tuples(ids(FileId) | ids(TreeId), ids(MapName), sizes), max_size=4)):
-        builder.refer(Covers.FOLDER if isinstance(key, TreeId) else Covers.FILE, key, Reference(name, size_bytes))
+        builder.refer(
+            Covers.FOLDER if isinstance(key, TreeId) else Covers.FILE,
+            key,
+            Reference(name, size_bytes, draw(st.sampled_from(OnLoad))),
+        )
     return builder
 
 
@@ -443,12 +449,12 @@ def example_map() -> bytes:
     delta = Placement(ChunkId.of(b"3"), 1_000, 1, 1, Codec.DELTA, ElementType.F32, base.placement.chunk)
     three = Located(far, delta, base, 3, 4_000)
     builder = MapBuilder()
-    builder.add_file(FileId.of(b"a"), 8_100, (one, two, two))
+    builder.add_file(FileId.of(b"a"), 8_100, (one, two, two), on_load=OnLoad.PICKLE)
     builder.add_file(FileId.of(b"b"), 4_001, (two, three))
     builder.add_file(FileId.of(b""), 0, ())
     builder.trees.update({TreeId.of(b"t").digest: b"", TreeId.of(b"u").digest: b"attached"})
     builder.add_index(FileId.of(b"a"), b"an index")
-    builder.refer(Covers.FILE, FileId.of(b"big"), Reference(MapName.of(b"m"), 56))
+    builder.refer(Covers.FILE, FileId.of(b"big"), Reference(MapName.of(b"m"), 56, OnLoad.NO_PICKLE_FOUND))
     builder.refer(Covers.FOLDER, TreeId.of(b"t"), Reference(MapName.of(b"n"), 64 * 1024 * 1024))
     return builder.encode(b"n" * 16)
 

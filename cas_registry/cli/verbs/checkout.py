@@ -33,6 +33,9 @@ from cas_registry.cli.session import Session
     default=None,
     help="Write nothing unless the branch or tag verifies, as by reg verify.  [env: REG_VERIFY]",
 )
+@click.option(
+    "--safe-only", is_flag=True, help="Refuse if a file runs code on loading, or was not looked at; nothing is written."
+)
 def checkout(
     session: Session,
     revision: str,
@@ -42,6 +45,7 @@ def checkout(
     cache: bool,
     link: bool,
     verify: bool | None,
+    safe_only: bool,
 ) -> None:
     """Make DIR hold the version REV, or those files of it that the PATHs name or match.
 
@@ -62,7 +66,15 @@ def checkout(
     workspace.before_checkout(target)
     with session.progress() as progress:
         report = model.checkout(
-            revision, target, paths=wanted, force=force, cache=cache, link=link, verify=verify, progress=progress
+            revision,
+            target,
+            paths=wanted,
+            force=force,
+            cache=cache,
+            link=link,
+            verify=verify,
+            safe_only=safe_only,
+            progress=progress,
         )
     if not wanted:
         workspace.checked_out(target, report.version, branch=parse_revision(revision).name)

@@ -7,6 +7,7 @@ from cas_registry.cli import text
 from cas_registry.cli.output import Document, Line, Paper, Styled, Table, View
 from cas_registry.cli.views.fields import names_of, time_fields
 from cas_registry.model.canonical import Scalar
+from cas_registry.model.on_load import OnLoad
 from cas_registry.registry import FileInfo, VersionInfo
 
 _LARGEST = 8
@@ -22,6 +23,10 @@ class Shown:
     @property
     def size_bytes(self) -> int:
         return sum(file.size_bytes for file in self.files)
+
+    def marks(self) -> list[tuple[FileInfo, OnLoad]]:
+        """Every file with what it does on loading."""
+        return [(file, file.on_load) for file in self.files if file.on_load is not None]
 
 
 def _document(shown: Shown) -> Document:
@@ -48,6 +53,8 @@ def _document(shown: Shown) -> Document:
         "raw_bytes": shown.size_bytes,
         "new_bytes": stats.new_bytes if stats else None,
         "stored_bytes": stats.stored_bytes if stats else None,
+        "runs_code": [{"path": file.path, "on_load": mark.label} for file, mark in shown.marks() if mark.runs_code],
+        "not_looked_at": [file.path for file, mark in shown.marks() if mark is OnLoad.NOT_LOOKED_AT],
     }
 
 
@@ -70,6 +77,8 @@ def _human(shown: Shown, paper: Paper) -> Iterator[Line | Table]:
             yield _scalars_table(title, values)
     yield [""]
     yield from _files(shown)
+    if shown.files:
+        yield from _on_loading(shown)
 
 
 def _scalars_table(title: str, values: Mapping[str, Scalar]) -> Table:
@@ -89,4 +98,22 @@ def _files(shown: Shown) -> Iterator[Line | Table]:
         ]
 
 
+def _on_loading(shown: Shown) -> Iterator[Line]:
+    """What runs, which kind it is of, and what nobody looked at; never that the rest is harmless."""
+    runs = [(file, mark) for file, mark in shown.marks() if mark.runs_code]
+    unseen = [file for file, mark in shown.marks() if mark is OnLoad.NOT_LOOKED_AT]
+    if runs:
+        verb = "runs" if len(runs) == 1 else "run"
+        yield [Styled(f"{text.count(len(runs), 'file')} {verb} code on loading:", "red")]
+        yield from ([f"  {file.path} ({_MARKS[mark]})"] for file, mark in runs[:_LARGEST])
+        if len(runs) > _LARGEST:
+            yield [f"  and {len(runs) - _LARGEST:,} more"]
+    if unseen:
+        verb = "was" if len(unseen) == 1 else "were"
+        yield [Styled(f"{text.count(len(unseen), 'file')} {verb} not looked at for pickles", "yellow")]
+    if not runs and not unseen:
+        yield ["no pickle found"]
+
+
+_MARKS = {OnLoad.PICKLE: "a pickle", OnLoad.CODE: "code in a configuration of Keras", OnLoad.SEALED: "cannot be looked into"}
 SHOW = View(_document, _human, lambda shown: [shown.info.version.commit.hex])

@@ -199,16 +199,22 @@ class Threats:
         return name not in self._packs
 
     def spares_version(self, root: MapName) -> bool:
-        """Whether everything that a version needs is left alone: its root map, the maps that this names, and their packs."""
+        """Whether everything that a version needs is left alone: its root map, the maps that this names, and their packs. False too where
+        a map is gone already."""
         self._load()
         if not self._maps and not self._packs:
             return True
         if not self.spares_map(root):
             return False
-        chunk_map, _ = self._objects.read_map(root)
-        if not self.spares(chunk_map):
+        try:
+            chunk_map, _ = self._objects.read_map(root)
+            if not self.spares(chunk_map):
+                return False
+            return all(map(self.spares, self._objects.read_maps(list(dict.fromkeys(chunk_map.references.values())))))
+        except IntegrityError as error:
+            if not error.fields.get("missing"):
+                raise
             return False
-        return all(map(self.spares, self._objects.read_maps(list(dict.fromkeys(chunk_map.references.values())))))
 
     def _load(self) -> None:
         with self._lock:

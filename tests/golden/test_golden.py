@@ -21,7 +21,7 @@ from tests.golden.by_the_book import Files
 from tests.golden.make_golden import EXPECTED, GOLDEN, NOON_NS, describe_model, versions, write_folder
 
 EXPECTATION = json.loads(EXPECTED.read_text(encoding="utf-8"))
-REVISIONS = {"prod@{1}": 0, "prod@{2025-12-01T12:05}": 0, "main~1": 0, "prod": 1, "main": 1, "candidate": 1, "experiment": 2}
+REVISIONS = {"prod@{1}": 0, "prod@{2025-12-01T12:10}": 0, "main~1": 0, "prod": 1, "main": 1, "candidate": 1, "experiment": 2}
 
 
 @pytest.fixture

@@ -25,13 +25,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """What a check found, worst first. `exit_code`: 0 clean (notes allowed), 1 repairable, 5 data lost."""
+    """What a check found, worst first. `exit_code`: 0 clean (notes allowed), 1 repairable, 5 data lost.
+
+    `bytes_read` of the `pack_bytes` of all packs were read and hashed.
+    """
 
     findings: tuple[Finding, ...]
     models: int
     versions: int
     objects: int
     bytes_read: int
+    pack_bytes: int
 
     @property
     def exit_code(self) -> int:
@@ -47,6 +51,10 @@ class Findings:
 
     def add(self, severity: Severity, key: str, problem: str, versions: Iterable[str] = ()) -> None:
         self._found.setdefault((severity, key, problem), set()).update(versions)
+
+    def lost_versions(self) -> frozenset[str]:
+        """The versions of which something is lost."""
+        return frozenset(name for (severity, _, _), names in self._found.items() if severity is Severity.LOST for name in names)
 
     def ordered(self) -> tuple[Finding, ...]:
         """Worst first, then by key."""

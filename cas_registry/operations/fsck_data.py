@@ -1,17 +1,17 @@
 """Checking maps and packs: does every file of every version decode from chunks that are there?"""
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cas_registry.backends import Backend
 from cas_registry.errors import FormatError, IntegrityError, NotFoundError
-from cas_registry.model.ids import ChunkId, FileId, MapName, PackName, TreeId
+from cas_registry.model.ids import MapName, PackName, TreeId
 from cas_registry.model.maps import Located, PackInfo
-from cas_registry.model.packs import TRAILER_BYTES, PackFooter, decode_footer, footer_bytes
-from cas_registry.model.placement import Placement
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.findings import Findings, Severity
+from cas_registry.operations.pack_index import PackIndex
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.transfer import fetch_group, map_ordered, worker_pool
 from cas_registry.operations.version_files import VersionFiles
@@ -23,11 +23,17 @@ _PACKS_IN_FLIGHT = 2
 
 @dataclass(frozen=True, slots=True)
 class VersionData:
-    """What a version needs: its root map and its files (path, entry, id of the folder). Not `whole` if trees are missing."""
+    """What the version that entry `at` of a model's log introduced needs: its root map and its files (path, entry, id of the folder).
+
+    `folders` are its trees, topmost first. Not `whole` if trees are missing.
+    """
 
     label: str
+    model: str
+    at: int
     map: MapName
     files: tuple[tuple[str, TreeEntry, TreeId], ...]
+    folders: tuple[TreeId, ...]
     whole: bool
 
 
@@ -41,8 +47,10 @@ class DataCheck:
         self._findings = findings
         self._needed: dict[PackInfo, None] = {}
         self._named_maps: set[str] = set()
-        self._index: _PackIndex | None = None
+        self._index: PackIndex | None = None
         self.bytes_read = 0
+        self.broken: set[MapName] = set()
+        self.damaged: dict[PackName, str] = {}  # packs whose bytes were found wrong by reading them
 
     def check_maps(self, versions: Sequence[VersionData]) -> None:
         """Every map that a version needs; one that is gone can be rebuilt if packs say where its files' chunks lie."""
@@ -56,20 +64,32 @@ class DataCheck:
             self._needed.update(dict.fromkeys(files.root.packs))
             self._check_references(version, files)
 
-    def check_packs(self, versions: Sequence[VersionData], *, read_data: bool, progress: Progress) -> None:
-        """Every pack that a map needs is there with its length; with `read_data`, and with its bytes."""
-        damaged: dict[PackInfo, str] = {}
+    def check_packs(
+        self, versions: Sequence[VersionData], *, read_share: float, damaged: Mapping[PackName, str], progress: Progress
+    ) -> None:
+        """Every pack that a map needs is there with its length; of a share of all packs' bytes, chosen at random, also the bytes.
+
+        `damaged` are packs known to be, from an earlier look.
+        """
+        self.damaged.update(damaged)
+        listed = {key: size for key, size in self._sizes.items() if key.startswith(PACKS)}
+        if read_share:
+            self._read_packs(listed, read_share, progress)
+        unfit: dict[PackInfo, str] = {}
         for pack in self._needed:
             size = self._sizes.get(object_key(pack.name))
             if size != pack.size_bytes:
-                damaged[pack] = "missing" if size is None else f"{size:,} bytes long instead of {pack.size_bytes:,}"
-        listed = {key: size for key, size in self._sizes.items() if key.startswith(PACKS)}
-        if read_data:
-            self._read_packs(listed, damaged, progress)
-        if damaged:
-            self._report_packs(versions, damaged)
-        named = {object_key(pack.name) for pack in self._needed}
-        self._note_unused(PACKS, listed.keys() - named, "of commits that were stopped or lost a race, or of before a repack")
+                unfit[pack] = "missing" if size is None else f"{size:,} bytes long instead of {pack.size_bytes:,}"
+            elif pack.name in self.damaged:
+                unfit[pack] = self.damaged[pack.name]
+        named = {pack.name for pack in self._needed}
+        for name, problem in self.damaged.items():
+            if name not in named:
+                self._findings.add(Severity.NOTE, object_key(name), f"{problem}; no version needs it")
+        if unfit:
+            self._report_packs(versions, unfit)
+        needed = {object_key(name) for name in named}
+        self._note_unused(PACKS, listed.keys() - needed, "of commits that were stopped or lost a race, or of before a repack")
         maps = {key for key in self._sizes if key.startswith(MAPS)}
         self._note_unused(MAPS, maps - self._named_maps, "of commits that were stopped, or of before a repack")
 
@@ -79,6 +99,8 @@ class DataCheck:
             try:
                 for located in files.chunks(entry, folder):
                     self._needed.setdefault(located.pack)
+                    if located.base:
+                        self._needed.setdefault(located.base.pack)
             except IntegrityError as error:
                 lost.setdefault(str(error.fields.get("key") or object_key(version.map)), []).append((path, entry, folder))
         self._named_maps.update(object_key(reference.name) for reference in files.root.references.values())
@@ -87,6 +109,7 @@ class DataCheck:
 
     def _report_map(self, version: VersionData, key: str, files: Sequence[tuple[str, TreeEntry, TreeId]]) -> None:
         problem = "damaged" if key in self._sizes else "missing"
+        self.broken.add(MapName.parse(key.removeprefix(MAPS)))
         index = self._pack_index()
         gone = [path for path, entry, _ in files if entry.size_bytes and not index.can_rebuild(entry)]
         if gone:
@@ -97,10 +120,9 @@ class DataCheck:
             for _, entry, _ in files:
                 self._needed.update(dict.fromkeys(index.packs_of(entry)))
 
-    def _read_packs(self, listed: Mapping[str, int], damaged: dict[PackInfo, str], progress: Progress) -> None:
-        needed = {object_key(pack.name): pack for pack in self._needed}
-        total = sum(listed.values())
-        keys = sorted(listed)
+    def _read_packs(self, listed: Mapping[str, int], share: float, progress: Progress) -> None:
+        keys = _sample(listed, share)
+        total = sum(listed[key] for key in keys)
         with worker_pool() as pool:
             for key, problem in zip(
                 keys,
@@ -109,10 +131,8 @@ class DataCheck:
             ):
                 self.bytes_read += listed[key]
                 progress.update("read", self.bytes_read, total)
-                if problem and key in needed:
-                    damaged.setdefault(needed[key], problem)
-                elif problem:
-                    self._findings.add(Severity.NOTE, key, f"{problem}; no version needs it")
+                if problem:
+                    self.damaged[PackName.parse(key.removeprefix(PACKS))] = problem
 
     def _read_pack(self, key: str, size_bytes: int) -> str | None:
         if size_bytes > MAX_PACK_BYTES:
@@ -123,20 +143,21 @@ class DataCheck:
             return "missing"
         return None if PackName.of(data).hex == key[len(PACKS) :] else "damaged: its bytes do not match its name"
 
-    def _report_packs(self, versions: Sequence[VersionData], damaged: Mapping[PackInfo, str]) -> None:
-        """Tell for each damaged pack whether chunks that a version needs are gone, and from which versions."""
-        index = self._pack_index(skip={pack.name for pack in damaged})
-        gone: dict[PackInfo, set[str]] = {pack: set() for pack in damaged}
-        usable: dict[Located, bool] = {}
+    def _report_packs(self, versions: Sequence[VersionData], unfit: Mapping[PackInfo, str]) -> None:
+        """Tell for each unfit pack whether chunks that a version needs are gone, and from which versions."""
+        listed = {key: size for key, size in self._sizes.items() if key.startswith(PACKS)}
+        index = PackIndex(self._backend, listed, {pack.name for pack in unfit})
+        gone: dict[PackInfo, set[str]] = {pack: set() for pack in unfit}
+        blamed: dict[Located, PackInfo | None] = {}
         for version in versions:
-            for located in self._located(version, index):
-                if located.pack not in damaged:
-                    continue
-                if located not in usable:
-                    usable[located] = index.has(located.placement.chunk) or self._chunk_is_whole(located)
-                if not usable[located]:
-                    gone[located.pack].add(version.label)
-        for pack, problem in damaged.items():
+            for located in self._located(version):
+                if located.pack in unfit or (located.base and located.base.pack in unfit):
+                    if located not in blamed:
+                        blamed[located] = self._who_lost(located, index)
+                    pack = blamed[located]
+                    if pack in gone:
+                        gone[pack].add(version.label)
+        for pack, problem in unfit.items():
             if gone[pack]:
                 self._findings.add(
                     Severity.LOST, object_key(pack.name), f"{problem}; chunks that versions need are gone", gone[pack]
@@ -146,20 +167,27 @@ class DataCheck:
                     Severity.REPAIRABLE, object_key(pack.name), f"{problem}; every chunk that versions need can still be read"
                 )
 
-    def _located(self, version: VersionData, index: "_PackIndex") -> Iterator[Located]:
+    def _who_lost(self, located: Located, index: PackIndex) -> PackInfo | None:
+        """The pack for whose sake a chunk cannot be had, None if it can: from elsewhere, or by reading what is left there."""
+        if index.has(located.placement.chunk) or self._chunk_is_whole(located):
+            return None
+        base = located.base
+        if base is None or index.whole(base.placement.chunk) or self._chunk_is_whole(base):
+            return located.pack
+        return base.pack
+
+    def _located(self, version: VersionData) -> Iterator[Located]:
+        """Where the version's chunks are, as far as maps or packs say; what nobody says is reported with the map."""
         try:
             files = VersionFiles(self._objects, version.map)
         except IntegrityError:
             files = None
         for _, entry, folder in version.files:
             try:
-                found: Sequence[Located] = files.chunks(entry, folder) if files else index.rebuild(entry)
+                yield from files.chunks(entry, folder) if files else self._pack_index().rebuild(entry)
             except IntegrityError:
-                found = index.rebuild(entry)
-            for located in found:
-                yield located
-                if located.base:
-                    yield located.base
+                if files and self._pack_index().can_rebuild(entry):
+                    yield from self._pack_index().rebuild(entry)
 
     def _chunk_is_whole(self, located: Located) -> bool:
         try:
@@ -168,11 +196,9 @@ class DataCheck:
             return False
         return True
 
-    def _pack_index(self, skip: set[PackName] | None = None) -> "_PackIndex":
-        if self._index is None or skip:
-            self._index = _PackIndex(
-                self._backend, {key: size for key, size in self._sizes.items() if key.startswith(PACKS)}, skip or set()
-            )
+    def _pack_index(self) -> PackIndex:
+        if self._index is None:
+            self._index = PackIndex(self._backend, {key: size for key, size in self._sizes.items() if key.startswith(PACKS)})
         return self._index
 
     def _note_unused(self, prefix: str, keys: set[str], why: str) -> None:
@@ -181,73 +207,16 @@ class DataCheck:
             self._findings.add(Severity.NOTE, prefix, f"{len(keys)} objects of {size:,} bytes that no version needs ({why})")
 
 
-class _PackIndex:
-    """What the footers of all packs say: the way back from packs to maps."""
-
-    def __init__(self, backend: Backend, sizes: Mapping[str, int], skip: set[PackName]) -> None:
-        self._whole: dict[ChunkId, Located] = {}
-        self._deltas: dict[ChunkId, tuple[PackInfo, Placement]] = {}
-        self._recipes: dict[FileId, dict[int, bytes]] = {}
-        self._totals: dict[FileId, int] = {}
-        for key, size_bytes in sizes.items():
-            name = PackName.parse(key[len(PACKS) :])
-            if name in skip:
-                continue
-            try:
-                footer = _read_footer(backend, key, size_bytes)
-            except (FormatError, NotFoundError):
-                continue
-            for placement in footer.placements:
-                if placement.base is None:
-                    self._whole.setdefault(placement.chunk, Located(PackInfo(name, size_bytes), placement))
-                else:
-                    self._deltas.setdefault(placement.chunk, (PackInfo(name, size_bytes), placement))
-            for recipe in footer.recipes:
-                self._totals[recipe.file] = recipe.total
-                self._recipes.setdefault(recipe.file, {}).update(enumerate(recipe.chunks, start=recipe.first))
-
-    def has(self, chunk: ChunkId) -> bool:
-        return self._find(chunk) is not None
-
-    def _find(self, chunk: ChunkId) -> Located | None:
-        """The chunk by itself, or as a delta to a base that is there."""
-        if chunk in self._whole:
-            return self._whole[chunk]
-        pack, placement = self._deltas.get(chunk, (None, None))
-        base = self._whole.get(placement.base) if placement and placement.base else None
-        return Located(pack, placement, base) if pack and placement and base else None
-
-    def can_rebuild(self, entry: TreeEntry) -> bool:
-        """Whether the packs say of which chunks a file consists, and have all of them."""
-        try:
-            return sum(located.placement.raw_bytes for located in self.rebuild(entry)) == entry.size_bytes
-        except IntegrityError:
-            return False
-
-    def packs_of(self, entry: TreeEntry) -> set[PackInfo]:
-        rebuilt = self.rebuild(entry)
-        return {located.pack for located in rebuilt} | {located.base.pack for located in rebuilt if located.base}
-
-    def rebuild(self, entry: TreeEntry) -> list[Located]:
-        """The chunks of a file by its recipe. IntegrityError where the packs do not have it."""
-        if entry.size_bytes == 0 or not isinstance(entry.id, FileId):
-            return []
-        recipe = self._recipes.get(entry.id, {})
-        found = [self._find(ChunkId(recipe.get(number, b""))) for number in range(self._totals.get(entry.id, 0))]
-        located = [item for item in found if item is not None]
-        if not located or len(located) < len(found):
-            raise IntegrityError(f"packs do not have file {entry.id.short}")
-        return located
-
-
-def _read_footer(backend: Backend, key: str, size_bytes: int) -> PackFooter:
-    if size_bytes > MAX_PACK_BYTES:
-        raise FormatError("a pack over the size limit")
-    tail = min(size_bytes, 64 * 1024)
-    data = backend.get(key, start=size_bytes - tail, length=tail)
-    length = footer_bytes(data[-TRAILER_BYTES:], pack_bytes=size_bytes)
-    if length + TRAILER_BYTES > tail:
-        start = size_bytes - TRAILER_BYTES - length
-        data = backend.get(key, start=start, length=length + TRAILER_BYTES)
-    end = len(data) - TRAILER_BYTES
-    return decode_footer(data[end - length : end], data[end:], pack_bytes=size_bytes)
+def _sample(listed: Mapping[str, int], share: float) -> list[str]:
+    """Packs that make up this share of all bytes, at least one: drawn anew each time, so that a small share covers all in time."""
+    keys = sorted(listed)
+    if share < 1:
+        random.SystemRandom().shuffle(keys)
+    wanted = sum(listed.values()) * share
+    chosen: list[str] = []
+    for key in keys:
+        if wanted <= 0:
+            break
+        chosen.append(key)
+        wanted -= listed[key]
+    return chosen

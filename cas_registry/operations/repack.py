@@ -13,16 +13,15 @@ from itertools import accumulate, islice
 
 from cas_registry.chunking import Piece
 from cas_registry.codecs import encode_whole
-from cas_registry.errors import ConflictError, InvalidInputError, NotFoundError, RegistryError
-from cas_registry.model.entry import Operation, Ref, RefKind, RefTable
+from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
 from cas_registry.model.ids import CommitId, MapName
 from cas_registry.model.maps import Located
-from cas_registry.model.remap import RemapTable
 from cas_registry.model.tensors import ElementType
 from cas_registry.operations.lineages import Form, Member, plan_lineage
 from cas_registry.operations.placing import write_hints
 from cas_registry.operations.predecessors import EarlierFile, Predecessors
 from cas_registry.operations.progress import Progress
+from cas_registry.operations.remapping import Remapping, publish_maps
 from cas_registry.operations.repack_ledger import Ledger
 from cas_registry.operations.repack_writing import Measuring, Needs, Uploading, encoded, measured, write_maps, write_packs
 from cas_registry.operations.tensor_index import decode_index
@@ -35,7 +34,6 @@ from cas_registry.operations.transfer import (
     worker_pool,
 )
 from cas_registry.operations.version_files import VersionFile, VersionFiles, list_files
-from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import Version
@@ -124,7 +122,13 @@ def repack(stores: Stores, request: RepackRequest, *, progress: Progress, execut
         ledger.forget_places()
         roots, after = _write(stores, ledger, together, pool, level, progress)
         remapped = sum(
-            _publish(stores, request, model, found, roots, stores.threats(heads[model].entry))
+            publish_maps(
+                stores,
+                Remapping(model, {item.at: (item.map, roots[item.map]) for item in found if item.map in roots}, "repack"),
+                stores.threats(heads[model].entry),
+                who=request.who,
+                time_ms=request.time_ms,
+            )
             for model, found in versions.items()
         )
         if remapped:
@@ -303,62 +307,6 @@ def _report(
         worthwhile=gained > 0 and (gained >= WORTH_BYTES or gained >= before.size_bytes * WORTH_SHARE),
         dry_run=request.dry_run,
     )
-
-
-def _publish(
-    stores: Stores, request: RepackRequest, model: str, versions: Sequence[Version], roots: Mapping[MapName, MapName],
-    threats: Threats,
-) -> int:  # fmt: skip
-    """Append the entry that gives the versions their new maps; when another writer was faster, follow it and try again.
-
-    What a collection threatens that the log's head told of when the repack began, or has told of since, is named by no new entry.
-    """
-    refs = stores.refs(model)
-    while True:
-        found = refs.head()
-        if found is None:
-            raise NotFoundError(f"model {model!r} has no versions any more; run reg fsck", model=model)
-        head, table = found
-        now = refs.remap(head)
-        maps = {
-            version.at: roots[version.map]
-            for version in versions
-            if version.map in roots and now.of(version.at, version.map) == version.map
-        }
-        if not maps:
-            return 0
-        threats.catch_up(head.entry)
-        if not all(map(threats.spares_version, maps.values())):
-            raise ConflictError(
-                f"a collection that is under way may delete what the repack of {model!r} has written; repack again when it is through",
-                model=model,
-            )
-        entry = refs.next_entry(
-            head,
-            _with_maps(table, maps),
-            registry=stores.format.registry,
-            time_ms=request.time_ms,
-            who=request.who,
-            why="repack",
-        )
-        identity = stores.objects.write_remap_table(RemapTable({**now.maps, **maps}))
-        stores.objects.flush()
-        if refs.log.append(replace(entry, op=Operation.REMAP, remap=identity)):
-            refs.log.write_hint(entry.n)
-            return len(maps)
-
-
-def _with_maps(table: RefTable, maps: Mapping[int, MapName]) -> RefTable:
-    """The table with the new maps in its rows. No ref moves by that."""
-
-    def row(ref: Ref) -> Ref:
-        version = ref.version
-        if version is None or version.at not in maps:
-            return ref
-        return Ref(replace(version, map=maps[version.at]), ref.moved)
-
-    branches, tags = ({name: row(ref) for name, ref in table.of(kind).items()} for kind in (RefKind.BRANCH, RefKind.TAG))
-    return RefTable(branches, tags)
 
 
 def _leave_hints(stores: Stores, ledger: Ledger) -> None:

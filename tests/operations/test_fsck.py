@@ -92,7 +92,7 @@ def test_every_missing_object_is_named(backend: MemoryBackend, model: Model, rea
         copy.delete(key)
         report = _check(copy, read_data=read_data)
         assert any(finding.key == key and finding.problem.startswith("missing") for finding in report.findings), key
-        assert report.exit_code == (1 if key == "format" or key.startswith(MAPS) else 5), (key, report.findings)
+        assert report.exit_code == (1 if key == "format" or key.startswith((MAPS, TREES)) else 5), (key, report.findings)
 
 
 def test_every_flipped_byte_is_named(backend: MemoryBackend, model: Model) -> None:
@@ -114,8 +114,11 @@ def test_lost_data_names_the_versions_concerned(backend: MemoryBackend, model: M
     first, second, third = (model.resolve(f"main~{steps}").commit.short for steps in (2, 1, 0))
     version = model.show("main").version
     backend.delete(f"{TREES}{version.tree.hex}")
+    assert [finding.severity for finding in _check(backend).findings] == [Severity.REPAIRABLE]  # the root map carries it
+    backend.delete(f"{MAPS}{version.map.hex}")
     findings = [finding for finding in _check(backend).findings if finding.severity is Severity.LOST]
     assert [finding.versions for finding in findings] == [(f"fraud@{third}",)]
+    assert findings[0].key == f"{TREES}{version.tree.hex}"
     backend.delete(f"{COMMITS}{model.resolve('prod').commit.hex}")
     assert {version for finding in _check(backend).findings for version in finding.versions} == {
         f"fraud@{second}", f"fraud@{third}",

@@ -27,7 +27,7 @@ from cas_registry.model.entry import Operation, RefKind
 from cas_registry.model.maps import Located
 from cas_registry.model.placement import Codec
 from cas_registry.operations import lineages, repack, version_files
-from cas_registry.operations.fsck_data import _PackIndex
+from cas_registry.operations.pack_index import PackIndex
 from cas_registry.operations.repack_writing import Needs
 from cas_registry.operations.version_files import VersionFiles, list_files, locate_files
 from cas_registry.registry import Model, Registry, registry_over
@@ -238,7 +238,7 @@ def test_files_of_no_tensor_are_compressed_harder_and_only_where_that_helps(mode
 def test_maps_can_be_rebuilt_from_the_new_packs_alone(store: MemoryBackend, registry: Registry, model: Model) -> None:
     model.repack()
     packs = {row.pack for version in _current(model) for row in _rows(model, version)}
-    index = _PackIndex(store, {f"packs/{pack.name.hex}": pack.size_bytes for pack in packs}, set())
+    index = PackIndex(store, {f"packs/{pack.name.hex}": pack.size_bytes for pack in packs}, set())
     for version in _current(model):
         for file in list_files(model._stores.objects, version.tree)[0]:
             assert index.can_rebuild(file.entry) or file.entry.size_bytes == 0, file.path

@@ -3,13 +3,14 @@
 import io
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import accumulate
 
 from cas_registry.codecs import Buffer
 from cas_registry.errors import NotFoundError
 from cas_registry.model.ids import ChunkId, FileId
 from cas_registry.model.maps import Located
-from cas_registry.operations.transfer import fetch_chunks, worker_pool
+from cas_registry.operations.transfer import fetch_chunks, fetch_group, worker_pool
 from cas_registry.operations.version_files import VersionFile, VersionFiles, verify_whole
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import Version
@@ -52,6 +53,28 @@ def read_file(stores: Stores, version: Version, path: str) -> bytes:
         data = b"".join(fetch_chunks(stores.objects, pool, chunks))
     verify_whole(file.file_id, path, FileId.of(data).digest)
     return data
+
+
+class RowSource:
+    """A file by the row of its chunks, for whoever reads a range here and there, such as parsers of headers. Nothing is kept."""
+
+    def __init__(self, objects: ObjectStore, chunks: Sequence[Located]) -> None:
+        self._objects = objects
+        self._chunks = chunks
+        self._starts = [0, *accumulate(located.placement.raw_bytes for located in chunks)]
+
+    @property
+    def size_bytes(self) -> int:
+        return self._starts[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes [offset, offset + length), fewer only at the end of the file."""
+        end = min(offset + length, self.size_bytes)
+        if end <= offset:
+            return b""
+        first, last = bisect_right(self._starts, offset) - 1, bisect_right(self._starts, end - 1)
+        data = b"".join(fetch_group(self._objects, self._chunks[first:last]))
+        return data[offset - self._starts[first] : end - self._starts[first]]
 
 
 class _ChunkedFile(io.RawIOBase):

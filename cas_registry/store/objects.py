@@ -133,6 +133,17 @@ class ObjectStore:
         self._create_named(name, data)
         return Reference(name, len(data))
 
+    def is_whole(self, identity: MetadataId) -> bool:
+        """Whether the bytes under an object's key are those that its name demands."""
+        (data,) = self._backend.get_many([object_key(identity)], length=MAX_METADATA_BYTES + 1)
+        return data is not None and type(identity).of(data) == identity
+
+    def write_named(self, identity: MetadataId, data: bytes) -> None:
+        """Store bytes found elsewhere under the name that they have; other bytes there go to quarantine. IntegrityError if they do not match."""
+        if type(identity).of(data) != identity:
+            raise IntegrityError(f"what was to become {object_key(identity)} does not match its name", key=object_key(identity))
+        self._create_named(identity, data)
+
     def write_pack(self, name: PackName, data: Data) -> PackInfo:
         """Store a pack's bytes. The name was made from random bytes just now, so a clash is one's own lost answer."""
         try:
@@ -214,7 +225,7 @@ class ObjectStore:
         try:
             self._backend.create(key, data)
         except AlreadyExistsError:
-            existing = self._backend.get(key, length=len(data) + 1)
+            existing = self._backend.get(key, length=MAX_METADATA_BYTES + 1)
             if existing != data:  # damage: the right bytes are at hand, so put them back and keep the others to look at
                 self._backend.put(f"{QUARANTINE}{key}", existing)
                 self._backend.put(key, data)

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.refs import MoveReport, MoveRequest
     from cas_registry.operations.repack import RepackReport
+    from cas_registry.operations.repair import RepairReport
     from cas_registry.operations.retention import Expiry
     from cas_registry.operations.retire import RetireReport
     from cas_registry.operations.signing import Endorser, Signer, SignReport, Verification
@@ -92,6 +93,7 @@ __all__ = [
     "Registry",
     "RegistryStats",
     "RepackReport",
+    "RepairReport",
     "RetireReport",
     "SignReport",
     "Signer",
@@ -114,6 +116,7 @@ __all__ = [
     "plain_options",
     "registry_over",
     "remember_version",
+    "repair",
 ]
 
 AnyPath = str | PathLike[str]
@@ -134,6 +137,7 @@ _REPORTS = {
     "MoveReport": "refs",
     "RegistryStats": "stats",
     "RepackReport": "repack",
+    "RepairReport": "repair",
     "RetireReport": "retire",
     "SignReport": "signing",
     "Signer": "signing",
@@ -358,11 +362,33 @@ class Registry:
     def _now_ms(self) -> int:
         return self._world.clock_ns() // 1_000_000
 
-    def fsck(self, *, read_data: bool = False, progress: Progress | None = None) -> FsckReport:
-        """Check that everything a log names is there and whole; with `read_data` every byte of every pack."""
+    def fsck(self, *, read_data: bool | float = False, progress: Progress | None = None) -> FsckReport:
+        """Check that everything a log names is there and whole; with `read_data` every byte of every pack, or of a share of them (0.05).
+
+        A share is drawn at random each time. InvalidInputError for one beyond 1.
+        """
         from cas_registry.operations.fsck import check_registry
 
         return check_registry(self._stores.backend, read_data=read_data, progress=progress or NoProgress())
+
+    def repair(
+        self,
+        sources: Iterable[AnyPath] = (),
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        read_data: bool | float = False,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> RepairReport:
+        """Write again what `fsck` finds damaged, as far as the right bytes can be had: here, or at `sources` (folders, other registries).
+
+        Nothing is deleted; what cannot be had stays as it is, and the report's check names it. With `read_data` packs whose bytes are
+        damaged are found, too. Raises NotFoundError for a source that is not there, ConflictError where a collection gets in the way (repair
+        again), and AccessError without rights to write.
+        """
+        return _repair(
+            self._stores.backend, self._world, sources, storage_options, read_data=read_data, dry_run=dry_run, progress=progress
+        )
 
 
 class Model:
@@ -934,12 +960,43 @@ def init_registry(
 
 
 def check(
-    url: AnyPath, *, storage_options: Mapping[str, Any] | None = None, read_data: bool = False, progress: Progress | None = None
+    url: AnyPath,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    read_data: bool | float = False,
+    progress: Progress | None = None,
 ) -> FsckReport:
     """`Registry.fsck` of the registry at `url`, also where it is too damaged to be opened. NotFoundError if there is none."""
     from cas_registry.operations.fsck import check_registry
 
     return check_registry(open_backend(fspath(url), storage_options), read_data=read_data, progress=progress or NoProgress())
+
+
+def repair(
+    url: AnyPath,
+    world: World,
+    sources: Iterable[AnyPath] = (),
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+    source_options: Mapping[str, Any] | None = None,
+    read_data: bool | float = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> RepairReport:
+    """`Registry.repair` of the registry at `url`, also where it is too damaged to be opened. NotFoundError if there is none."""
+    backend = open_backend(fspath(url), storage_options)
+    return _repair(backend, world, sources, source_options, read_data=read_data, dry_run=dry_run, progress=progress)
+
+
+def _repair(
+    backend: Backend, world: World, sources: Iterable[AnyPath], source_options: Mapping[str, Any] | None, *,
+    read_data: float, dry_run: bool, progress: Progress | None,
+) -> RepairReport:  # fmt: skip
+    from cas_registry.operations.repair import RepairRequest, repair_registry
+
+    places = [fspath(place) for place in sources]
+    request = RepairRequest(world.author, world.clock_ns() // 1_000_000, places, source_options, read_data, dry_run)
+    return repair_registry(backend, request, progress=progress or NoProgress())
 
 
 def diagnose(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> DoctorReport:

@@ -44,12 +44,15 @@ from cas_registry.store.stores import Stores, open_stores
 
 @dataclass(frozen=True, slots=True)
 class RepairRequest:
-    """Who repairs, when, and from which places: registries' URLs, or folders. Packs are read as `read_data` says; a dry run writes nothing."""
+    """Who repairs, when, and from which places: registries' URLs (with storage options), or folders.
+
+    The share `read_data` of all packs is read to find what is damaged; a dry run writes nothing.
+    """
 
     who: str
     time_ms: int
     sources: Sequence[str] = ()
-    source_options: Sequence[Mapping[str, Any]] = ()
+    storage_options: Mapping[str, Any] | None = None
     read_data: float = 0
     dry_run: bool = False
 
@@ -86,19 +89,12 @@ def repair_registry(backend: Backend, request: RepairRequest, *, progress: Progr
     found = inspect(backend, read_share=request.read_data, progress=progress)
     target = RehearsalBackend(backend) if request.dry_run else backend
     with worker_pool() as pool:
-        sources = [
-            open_source(place, pool, dict(options))
-            for place, options in zip(request.sources, _padded(request.source_options, len(request.sources)), strict=True)
-        ]
+        sources = [open_source(place, pool, request.storage_options) for place in request.sources]
         actions = _Repair(target, request, sources, pool, progress).run(found)
     if request.dry_run or not actions:
         return RepairReport(tuple(actions), found.report, request.dry_run)
     after = inspect(backend, read_share=0, damaged=found.damaged, progress=progress).report
     return RepairReport(tuple(actions), replace(after, bytes_read=found.report.bytes_read), dry_run=False)
-
-
-def _padded(options: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-    return [*options, *({} for _ in range(count - len(options)))]
 
 
 class _Repair:
@@ -197,8 +193,7 @@ class _Repair:
                 root = writer.rewrite(version)
                 if root is not None:
                     roots[version.model][version.at] = (version.map, root)
-                    done = f"{object_key(root)} takes the place of {object_key(version.map)}"
-                    self._did(object_key(version.map), done, [version.label])
+                    self._did(object_key(version.map), f"replaced by {object_key(root)}", [version.label])
         for model in heads:
             self._publish(stores, found, model, roots.get(model, {}), threats[model])
         if affected:
@@ -218,7 +213,7 @@ class _Repair:
 
     def _tell_of_chunks(self, refill: Refill) -> None:
         parts = [f"{refill.count.saved:,} from damaged packs"] if refill.count.saved else []
-        parts += [f"{number:,} from {name}" for name, number in refill.count.fetched.items()]
+        parts += [f"{number:,} from {name}" for name, number in sorted(refill.count.fetched.items())]
         if parts:
             names = ", ".join(object_key(pack.name) for pack in refill.packs)
             self._did(PACKS, f"chunks stored again, {' and '.join(parts)}: {names}")

@@ -34,6 +34,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("stats", ["stats"]),
     ("repack", ["repack", "--dry-run"]),
     ("fsck", ["fsck", "--read-data"]),
+    ("fsck --repair", ["fsck", "--repair"]),
     ("doctor", ["doctor"]),
     ("status", ["status", "out", "--rev", "main"]),
     ("policy", ["policy", "keep", "--last", "20", "--best", "metrics.auc", "5"]),

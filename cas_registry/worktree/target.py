@@ -138,8 +138,14 @@ class TargetFolder:
                     )  # also where both names were of one file, which rename leaves as they are
 
     def write_private(self, name: str, data: bytes) -> None:
-        """Write `.reg/name`, which no version can hold."""
-        self._write((PRIVATE_FOLDER, name), lambda handle: _write_parts(handle, iter([data])), executable=False)
+        """Write `.reg/name`, which no version can hold. After a power loss it is the old file or the new one, and no rubbish: unlike a
+        version's files it could not be checked."""
+
+        def fill(handle: int) -> None:
+            write_all(handle, data)
+            os.fsync(handle)
+
+        self._write((PRIVATE_FOLDER, name), fill, executable=False)
 
     def _write(self, path_parts: tuple[str, ...], fill: Callable[[int], None], *, executable: bool) -> FileStat:
         *parents, name = path_parts

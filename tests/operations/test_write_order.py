@@ -1,22 +1,19 @@
 """The order of writes: nothing is named before all it points to is there, and durable; the log entry comes last, hints after it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.backends.probe import PROBE_PREFIX
-from cas_registry.model.commit import decode_commit
-from cas_registry.model.entry import Entry, RefKind, RefTable, decode_entry, decode_ref_table
-from cas_registry.model.ids import RefTableId, TreeId
-from cas_registry.model.maps import decode_map
-from cas_registry.model.tree import decode_tree
+from cas_registry.model.entry import decode_entry
+from cas_registry.model.ids import RefTableId
 from cas_registry.operations import placing
 from cas_registry.registry import Model, Registry
-from cas_registry.store.layout import object_key
 from tests.support.folders import CHUNK_BYTES, KIB, File, make_bytes, write_folder
-from tests.support.simulated import TracingBackend, Written, make_registry, make_world, with_small_packs
+from tests.support.references import is_entry, references
+from tests.support.simulated import TracingBackend, make_registry, make_world, with_small_packs
 
 Step = Callable[[Model, Path], object]
 
@@ -79,7 +76,7 @@ def test_at_every_moment_all_that_is_named_is_there(
     present: set[str] = set()
     named = 0
     for written in backend.trace:
-        for key in _references(written):
+        for key in references(written):
             named += 1
             assert key in present, f"{written.key} names {key}, which is not there yet"
         if written.method in {"create", "put"}:
@@ -97,7 +94,7 @@ def test_a_log_entry_is_written_when_all_before_it_is_durable_and_is_then_made_d
     for number, written in enumerate(backend.trace):
         if written.method == "flush":
             unsynced = set()
-        elif _is_entry(written.key):
+        elif is_entry(written.key):
             entries += 1
             if written.key.startswith("refs/"):  # the catalogue's entries name no objects
                 assert unsynced == set(), f"{written.key} is written while these may still be lost: {sorted(unsynced)}"
@@ -142,42 +139,3 @@ def test_a_table_too_large_for_its_entry_is_stored_aside(backend: TracingBackend
     _spilled(registry.model("m"), tmp_path / "work")
     entries = [decode_entry(written.data)[1] for written in backend.trace if written.key.startswith("refs/m/0")]
     assert [isinstance(entry.refs, RefTableId) for entry in entries] == [False, True, True, True]
-
-
-def _is_entry(key: str) -> bool:
-    return key.startswith(("refs/", "catalogue/")) and not key.endswith("/HEAD")
-
-
-def _references(written: Written) -> Iterator[str]:
-    """The keys that an object's bytes name. What a root lists as trees of its version is knowledge for later commits, no reference."""
-    area = written.key.partition("/")[0]
-    if written.method == "flush":
-        return
-    if _is_entry(written.key):
-        yield from _named_by_entry(decode_entry(written.data)[1])
-    elif area == "commits":
-        commit = decode_commit(written.data)
-        yield from (object_key(identity) for identity in (commit.tree, *commit.parents))
-    elif area == "maps":
-        chunk_map = decode_map(written.data)
-        yield from (object_key(pack.name) for pack in chunk_map.packs)
-        yield from (object_key(reference.name) for reference in chunk_map.references.values())
-    elif area == "trees" and TreeId.of(written.data).hex == written.key.partition("/")[2]:
-        yield from (object_key(entry.id) for entry in decode_tree(written.data).entries if isinstance(entry.id, TreeId))
-    elif area == "trees":
-        yield from _named_by_table(decode_ref_table(written.data))
-    elif area == "files":
-        yield f"maps/{written.data.split()[0].decode()}"
-
-
-def _named_by_entry(entry: Entry) -> Iterator[str]:
-    yield from (object_key(identity) for identity in (entry.commit, entry.tree, entry.map) if identity)
-    if isinstance(entry.refs, RefTableId):
-        yield object_key(entry.refs)
-    elif entry.refs:
-        yield from _named_by_table(entry.refs)
-
-
-def _named_by_table(table: RefTable) -> Iterator[str]:
-    for kind in RefKind:
-        yield from (object_key(ref.commit) for ref in table.of(kind).values() if ref.commit)

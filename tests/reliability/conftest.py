@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.matrix import Row
+from tests.reliability.profile import NIGHTLY, NIGHTLY_TIMEOUT_S
 
 
 @pytest.fixture
@@ -29,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "matrix" in getattr(item, "fixturenames", ()):
             item.add_marker("reliability")
+            if NIGHTLY:
+                item.add_marker(pytest.mark.timeout(NIGHTLY_TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ import os
 
 NIGHTLY = os.environ.get("REG_RELIABILITY") == "nightly"
 NIGHTLY_FACTOR = 50
+NIGHTLY_TIMEOUT_S = 6 * 3600  # of one test; a normal run keeps the suite's own
 
 
 def scaled(number: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -19,7 +19,7 @@ from cas_registry.operations.version_files import list_files, locate_files
 from cas_registry.registry import Registry, registry_over
 from cas_registry.store.stores import Stores
 from tests.reliability.matrix import Row
-from tests.reliability.profile import scaled
+from tests.reliability.profile import NIGHTLY, scaled
 from tests.reliability.scheduler import InlineExecutor
 from tests.support.folders import make_bytes
 from tests.support.simulated import HookedBackend, make_registry, make_world, objects_of
@@ -296,6 +296,7 @@ def test_the_verbs_do_what_dictionaries_do(matrix: Row, monkeypatch: pytest.Monk
             max_examples=scaled(EXAMPLES) // 4,
             stateful_step_count=STEPS,
             deadline=None,
+            phases=[Phase.generate, *([Phase.shrink] if NIGHTLY else [])],  # shrinking takes longer than all examples
             suppress_health_check=list(HealthCheck),
         ),
     )

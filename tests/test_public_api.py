@@ -27,6 +27,7 @@ from cas_registry.operations.ladder import CodecShare, Ladder
 from cas_registry.operations.plan import CommitPlan
 from cas_registry.operations.refs import MoveReport
 from cas_registry.operations.repack import RepackReport
+from cas_registry.operations.repair import RepairReport
 from cas_registry.operations.signing import Signer, SignReport, Verification
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
@@ -47,7 +48,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, Signer, SignReport, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

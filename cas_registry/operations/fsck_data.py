@@ -11,7 +11,7 @@ from cas_registry.model.maps import Located, PackInfo
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.findings import Findings, Severity
-from cas_registry.operations.pack_index import PackIndex
+from cas_registry.operations.pack_index import PackIndex, listed_packs
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.transfer import fetch_group, map_ordered, worker_pool
 from cas_registry.operations.version_files import VersionFiles
@@ -72,9 +72,8 @@ class DataCheck:
         `damaged` are packs known to be, from an earlier look.
         """
         self.damaged.update(damaged)
-        listed = {key: size for key, size in self._sizes.items() if key.startswith(PACKS)}
         if read_share:
-            self._read_packs(listed, read_share, progress)
+            self._read_packs(read_share, progress)
         unfit: dict[PackInfo, str] = {}
         for pack in self._needed:
             size = self._sizes.get(object_key(pack.name))
@@ -89,7 +88,8 @@ class DataCheck:
         if unfit:
             self._report_packs(versions, unfit)
         needed = {object_key(name) for name in named}
-        self._note_unused(PACKS, listed.keys() - needed, "of commits that were stopped or lost a race, or of before a repack")
+        packs = {key for key in self._sizes if key.startswith(PACKS)}
+        self._note_unused(PACKS, packs - needed, "of commits that were stopped or lost a race, or of before a repack")
         maps = {key for key in self._sizes if key.startswith(MAPS)}
         self._note_unused(MAPS, maps - self._named_maps, "of commits that were stopped, or of before a repack")
 
@@ -120,33 +120,29 @@ class DataCheck:
             for _, entry, _ in files:
                 self._needed.update(dict.fromkeys(index.packs_of(entry)))
 
-    def _read_packs(self, listed: Mapping[str, int], share: float, progress: Progress) -> None:
-        keys = _sample(listed, share)
-        total = sum(listed[key] for key in keys)
+    def _read_packs(self, share: float, progress: Progress) -> None:
+        chosen = _sample(listed_packs(self._sizes), share)
+        total = sum(pack.size_bytes for pack in chosen)
         with worker_pool() as pool:
-            for key, problem in zip(
-                keys,
-                map_ordered(pool, lambda key: self._read_pack(key, listed[key]), keys, in_flight=_PACKS_IN_FLIGHT),
-                strict=True,
-            ):
-                self.bytes_read += listed[key]
+            problems = map_ordered(pool, self._read_pack, chosen, in_flight=_PACKS_IN_FLIGHT)
+            for pack, problem in zip(chosen, problems, strict=True):
+                self.bytes_read += pack.size_bytes
                 progress.update("read", self.bytes_read, total)
                 if problem:
-                    self.damaged[PackName.parse(key.removeprefix(PACKS))] = problem
+                    self.damaged[pack.name] = problem
 
-    def _read_pack(self, key: str, size_bytes: int) -> str | None:
-        if size_bytes > MAX_PACK_BYTES:
-            return f"{size_bytes:,} bytes long, over the limit of {MAX_PACK_BYTES:,}"
+    def _read_pack(self, pack: PackInfo) -> str | None:
+        if pack.size_bytes > MAX_PACK_BYTES:
+            return f"{pack.size_bytes:,} bytes long, over the limit of {MAX_PACK_BYTES:,}"
         try:
-            data = self._backend.get(key, length=size_bytes + 1)
+            data = self._backend.get(object_key(pack.name), length=pack.size_bytes + 1)
         except NotFoundError:
             return "missing"
-        return None if PackName.of(data).hex == key[len(PACKS) :] else "damaged: its bytes do not match its name"
+        return None if PackName.of(data) == pack.name else "damaged: its bytes do not match its name"
 
     def _report_packs(self, versions: Sequence[VersionData], unfit: Mapping[PackInfo, str]) -> None:
         """Tell for each unfit pack whether chunks that a version needs are gone, and from which versions."""
-        listed = {key: size for key, size in self._sizes.items() if key.startswith(PACKS)}
-        index = PackIndex(self._backend, listed, {pack.name for pack in unfit})
+        index = PackIndex(self._backend, self._sizes, {pack.name for pack in unfit})
         gone: dict[PackInfo, set[str]] = {pack: set() for pack in unfit}
         blamed: dict[Located, PackInfo | None] = {}
         for version in versions:
@@ -198,7 +194,7 @@ class DataCheck:
 
     def _pack_index(self) -> PackIndex:
         if self._index is None:
-            self._index = PackIndex(self._backend, {key: size for key, size in self._sizes.items() if key.startswith(PACKS)})
+            self._index = PackIndex(self._backend, self._sizes)
         return self._index
 
     def _note_unused(self, prefix: str, keys: set[str], why: str) -> None:
@@ -207,16 +203,16 @@ class DataCheck:
             self._findings.add(Severity.NOTE, prefix, f"{len(keys)} objects of {size:,} bytes that no version needs ({why})")
 
 
-def _sample(listed: Mapping[str, int], share: float) -> list[str]:
+def _sample(packs: Sequence[PackInfo], share: float) -> list[PackInfo]:
     """Packs that make up this share of all bytes, at least one: drawn anew each time, so that a small share covers all in time."""
-    keys = sorted(listed)
+    order = list(packs)
     if share < 1:
-        random.SystemRandom().shuffle(keys)
-    wanted = sum(listed.values()) * share
-    chosen: list[str] = []
-    for key in keys:
+        random.SystemRandom().shuffle(order)
+    wanted = sum(pack.size_bytes for pack in order) * share
+    chosen: list[PackInfo] = []
+    for pack in order:
         if wanted <= 0:
             break
-        chosen.append(key)
-        wanted -= listed[key]
+        chosen.append(pack)
+        wanted -= pack.size_bytes
     return chosen

@@ -12,9 +12,20 @@ from cas_registry.model.placement import Placement
 from cas_registry.model.registry_format import MAX_PACK_BYTES
 from cas_registry.model.tensors import ElementType
 from cas_registry.model.tree import TreeEntry
-from cas_registry.store.layout import PACKS
+from cas_registry.store.layout import PACKS, object_key
 
 _TAIL_BYTES = 64 * 1024  # read first: most footers are shorter
+
+
+def listed_packs(sizes: Mapping[str, int]) -> list[PackInfo]:
+    """The packs among listed objects, by name. What lies beside them under another name is nobody's."""
+    found: list[PackInfo] = []
+    for key in sorted(key for key in sizes if key.startswith(PACKS)):
+        try:
+            found.append(PackInfo(PackName.parse(key.removeprefix(PACKS)), sizes[key]))
+        except FormatError:
+            continue
+    return found
 
 
 class PackIndex:
@@ -28,11 +39,10 @@ class PackIndex:
         self._deltas: dict[ChunkId, list[tuple[PackInfo, Placement]]] = {}
         self._recipes: dict[FileId, list[_Recipe]] = {}
         self._bases: dict[ChunkId, ElementType] = {}
-        for key, size_bytes in sizes.items():
-            pack = PackInfo(PackName.parse(key[len(PACKS) :]), size_bytes)
+        for pack in listed_packs(sizes):
             if pack.name not in skip:
                 try:
-                    self._take(pack, _read_footer(backend, key, size_bytes))
+                    self._take(pack, _read_footer(backend, object_key(pack.name), pack.size_bytes))
                 except (FormatError, NotFoundError):
                     continue
 
@@ -62,6 +72,12 @@ class PackIndex:
         """The bases, not there, with which a delta of this chunk could be decoded."""
         named = (placement.base for _, placement in self._deltas.get(chunk, ()))
         return [base for base in named if base is not None and base not in self._whole]
+
+    def raw_bytes(self, chunk: ChunkId) -> int | None:
+        """How long a chunk is, also where it cannot be decoded for want of its base."""
+        found = next((located.placement for located in self._whole.get(chunk, ())), None)
+        found = found or next((placement for _, placement in self._deltas.get(chunk, ())), None)
+        return found.raw_bytes if found else None
 
     def element(self, chunk: ChunkId) -> ElementType:
         """The element type of a chunk that is not there, as deltas to it and of it suggest."""

@@ -62,19 +62,25 @@ class Refilled:
     saved: int = 0
     fetched: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def total(self) -> int:
+        return self.saved + sum(self.fetched.values())
+
 
 class Refill:
     """Heals files. Not thread-safe.
 
-    `is_fit` says of a pack whether what it holds counts as being there; `index` knows only such packs.
+    `is_fit` says of a pack whether what it holds counts as being there; `index` knows only such packs, `ruins` the damaged ones as well.
     """
 
     def __init__(
-        self, stores: Stores, index: PackIndex, is_fit: Callable[[PackInfo], bool], sources: Sequence[Source], executor: Executor,
+        self, stores: Stores, index: PackIndex, ruins: PackIndex, is_fit: Callable[[PackInfo], bool], sources: Sequence[Source],
+        executor: Executor,
     ) -> None:  # fmt: skip
         self._objects: ObjectStore = stores.objects
         self._chunking = stores.format.chunking
         self._index = index
+        self._ruins = ruins
         self._is_fit = is_fit
         self._sources = sources
         self._writer = PackWriter(stores.objects, executor, pack_bytes=stores.format.pack_bytes, known=lambda _: False)
@@ -94,10 +100,23 @@ class Refill:
         return is_hurt(located, self._is_fit)
 
     def heal(self, files: Sequence[BrokenFile], progress: Progress) -> None:
-        """Give each of these files the best row that is to be had. Packs are written; nothing names them yet."""
+        """Give each of these files the best row that is to be had. Packs are written; nothing names them yet.
+
+        What one file brings back may be what others lacked, such as the base of a delta: so again, until nothing more comes.
+        """
         hurt = [file for file in files if not file.is_whole]
+        while hurt:
+            before = self.count.total
+            self._heal_once(hurt, progress)
+            hurt = [file for file in hurt if not file.is_whole]
+            if self.count.total == before:
+                return
+
+    def _heal_once(self, hurt: Sequence[BrokenFile], progress: Progress) -> None:
+        self._seen.clear()
+        self._spots.clear()
         rows = {file.file: self._survey(file) for file in hurt}
-        for source in self._sources if hurt else ():
+        for source in self._sources:
             source.look_for({file.file for file in hurt}, self._wanted(rows.values()))
         self._gather(self._needed_whole(rows.values()), bases=True, progress=progress)
         self._gather(self._needed(rows.values()), bases=False, progress=progress)
@@ -130,9 +149,12 @@ class Refill:
         return found
 
     def _readable(self, chunk: ChunkId) -> Iterator[Located]:
-        """The places of a chunk; where it is not certain to which of several bases a delta was made, those that decode."""
+        """The places of a chunk. Of a delta whose base may be another's than it was made to, only those that decode."""
         places = list(self._index.places(chunk))
-        return (item for item in places if len(places) == 1 or item.base is None or self._decodes(item))
+        for item in places:
+            certain = item.base is None or (len(places) == 1 and item.base.placement.element is item.placement.element)
+            if certain or self._decodes(item):
+                yield item
 
     def _decodes(self, located: Located) -> bool:
         try:
@@ -145,13 +167,10 @@ class Refill:
 
     def _survey(self, file: BrokenFile) -> list[Located | ChunkId]:
         """The chunks of a file in order, as its map has them or (by id) its recipe; nothing where neither is there."""
-        row: Sequence[Located | ChunkId] = file.row or max(
-            self._index.recipes(file.file), key=lambda chunks: sum(map(self._index.has, chunks)), default=()
-        )
+        row = file.row or self._recipe(file.file)
         sizes: list[int | None] = []
         for item in row:
-            located = item if isinstance(item, Located) else next(self._index.places(item), None)
-            sizes.append(located.placement.raw_bytes if located else None)
+            sizes.append(item.placement.raw_bytes if isinstance(item, Located) else self._ruins.raw_bytes(item))
             if isinstance(item, Located) and self.is_hurt(item):
                 for hurt in (item, item.base):
                     if hurt and (hurt is item or not self._is_fit(hurt.pack)):
@@ -167,6 +186,11 @@ class Refill:
             offset += size
         return list(row)
 
+    def _recipe(self, file: FileId) -> Sequence[Located | ChunkId]:
+        """The way of cutting a file of which most chunks are to be had; those that only damaged packs have are named with their place there."""
+        chunks = max(self._ruins.recipes(file), key=lambda chunks: sum(map(self._index.has, chunks)), default=())
+        return [chunk if self._index.has(chunk) else next(self._ruins.places(chunk), chunk) for chunk in chunks]
+
     def _wanted(self, rows: Iterable[Sequence[Located | ChunkId]]) -> set[ChunkId]:
         """Every chunk that a source may be asked for."""
         listed = list(rows)
@@ -181,7 +205,7 @@ class Refill:
                     if located and located.base is None and not self._is_fit(located.pack):
                         needed[located.placement.chunk] = None
             elif not self._index.has(item):
-                needed.update(dict.fromkeys(self._index.missing_bases(item) or [item]))
+                needed.update(dict.fromkeys(self._ruins.missing_bases(item) or [item]))
         return [chunk for chunk in needed if self._index.whole(chunk) is None]
 
     def _needed(self, rows: Iterable[Sequence[Located | ChunkId]]) -> list[ChunkId]:
@@ -254,7 +278,7 @@ class Refill:
 
     def _element(self, chunk: ChunkId) -> ElementType:
         seen = self._seen.get(chunk)
-        return seen[0].placement.element if seen else self._index.element(chunk)
+        return seen[0].placement.element if seen else self._ruins.element(chunk)
 
     def _cut_anew(self, file: BrokenFile) -> list[ChunkId] | None:
         """Cut a file that a source has as a commit does, and store what is nowhere yet; its chunks in order, None without a source."""
@@ -301,7 +325,8 @@ class Refill:
         self._writer.finish()
         for chunk, pending in self._pending.items():
             self._places[chunk] = located = pending.located()
-            self._index.learn(located)
+            for index in (self._index, self._ruins):
+                index.learn(located)
         self._pending.clear()
 
     def _settle(self, file: BrokenFile, row: Sequence[Located | ChunkId]) -> None:

@@ -20,6 +20,7 @@ from cas_registry.backends import Backend
 from cas_registry.backends.rehearsal import RehearsalBackend
 from cas_registry.backends.wrappers import SingleWriterBackend
 from cas_registry.errors import AlreadyExistsError, IntegrityError
+from cas_registry.model.entry import CATALOGUE
 from cas_registry.model.ids import FileId, MapName, PackName, TreeId
 from cas_registry.model.maps import PackInfo
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, encode_format
@@ -27,7 +28,7 @@ from cas_registry.model.remap import RemapTable
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.fsck import Inspection, inspect
 from cas_registry.operations.fsck_data import VersionData
-from cas_registry.operations.pack_index import PackIndex
+from cas_registry.operations.pack_index import PackIndex, listed_packs
 from cas_registry.operations.placing import write_hints
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.refilling import BrokenFile, Refill, is_hurt
@@ -36,7 +37,7 @@ from cas_registry.operations.repair_maps import MapWriter, index_of, open_maps, 
 from cas_registry.operations.repair_sources import Source, find_metadata, open_source
 from cas_registry.operations.transfer import worker_pool
 from cas_registry.store.epochs import Threats
-from cas_registry.store.layout import FORMAT_KEY, PACKS, QUARANTINE, entry_key, hint_key, log_prefix, object_key
+from cas_registry.store.layout import FORMAT_KEY, PACKS, QUARANTINE, entry_key, hint_key, object_key
 from cas_registry.store.log import Recorded
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.stores import Stores, open_stores
@@ -159,12 +160,15 @@ class _Repair:
         return any_written
 
     def _write_hints(self, stores: Stores, found: Inspection) -> None:
-        for log, last in found.hints.items():
-            kept = stores.catalogue.log if log_prefix(log) == log_prefix("catalogue") else stores.log(log)
-            head = kept.head()
+        for name, last in found.hints.items():
+            kept = stores.catalogue.log if name == CATALOGUE else stores.log(name)
+            try:
+                head = kept.head()
+            except IntegrityError:
+                continue  # of a log whose last entry is damaged
             if head is not None and head.n >= last and kept.hint() != head.n:
                 kept.write_hint(head.n)
-                self._did(hint_key(log), f"says {head.n} now")
+                self._did(hint_key(name), f"says {head.n} now")
 
     # data
 
@@ -176,12 +180,10 @@ class _Repair:
         affected = survey.look(versions)
         roots: dict[str, dict[int, tuple[MapName, MapName]]] = defaultdict(dict)
         if affected:
-            index = PackIndex(
-                self._backend,
-                {key: size for key, size in found.sizes.items() if key.startswith(PACKS)},
-                _unsafe(found, threats.values()),
-            )
-            refill = Refill(stores, index, survey.is_fit, self._sources, self._executor)
+            threatened = _threatened(found, threats.values())
+            index = PackIndex(self._backend, found.sizes, threatened | found.damaged.keys())
+            ruins = PackIndex(self._backend, found.sizes, threatened) if found.damaged else index
+            refill = Refill(stores, index, ruins, survey.is_fit, self._sources, self._executor)
             refill.heal(list(survey.broken.values()), self._progress)
             self._tell_of_chunks(refill)
             recipes = self._write_recipes(stores.objects, survey, index, refill, affected)
@@ -310,8 +312,7 @@ class _Survey:
                 broken.encoded_index = index_of(files, entry, folder)
 
 
-def _unsafe(found: Inspection, threats: Iterable[Threats]) -> set[PackName]:
-    """Packs in which nothing is to be looked for: damaged ones, and those that a collection may delete."""
+def _threatened(found: Inspection, threats: Iterable[Threats]) -> set[PackName]:
+    """Packs that a collection may delete: nothing is to be looked for in them."""
     checks: list[Callable[[PackName], bool]] = [threat.spares_pack for threat in threats]
-    names = {PackName.parse(key.removeprefix(PACKS)) for key in found.sizes if key.startswith(PACKS)}
-    return {name for name in names if name in found.damaged or not all(spares(name) for spares in checks)}
+    return {pack.name for pack in listed_packs(found.sizes) if not all(spares(pack.name) for spares in checks)}

@@ -59,6 +59,47 @@ def test_a_registry_too_damaged_to_open_can_be_checked(story: Shell, damage):
     assert "nothing is lost" in shown
 
 
+def test_a_share_of_the_data_is_read(story: Shell):
+    found = story.reg("fsck", "--read-data=1", "--json").json
+    assert 0 < found["bytes_read"] < found["pack_bytes"] == sum(path.stat().st_size for path in objects(story, "packs"))
+    assert " of " in story.reg("fsck", "--read-data", "1").stdout
+    story.reg("fsck", "--read-data=0", code=2)
+    story.reg("fsck", "--read-data=101", code=2)
+
+
+def test_a_repair_puts_maps_and_format_back_and_says_so(story: Shell):
+    registry = story.folder.parent / "registry"
+    (registry / "format").unlink()
+    for path in objects(story, "maps"):
+        path.unlink()
+    rehearsed = story.reg("fsck", "--repair", "--dry-run", "--json", code=1).json
+    assert rehearsed["dry_run"]
+    assert not (registry / "format").exists()
+    assert "Dry run: nothing is written" in story.reg("fsck", "--repair", "--dry-run", code=1).stdout
+    repaired = story.reg("fsck", "--repair", "--json").json
+    assert (repaired["clean"], repaired["dry_run"]) == (True, False)
+    assert {action["key"].partition("/")[0] for action in repaired["actions"]} == {"format", "maps", "refs"}
+    assert "Nothing to repair" in story.reg("fsck", "--repair").stdout
+    assert story.reg("fsck", "--read-data", "--json").json["clean"]
+
+
+def test_a_repair_fetches_what_is_lost_from_a_folder_and_names_what_is_not_there(story: Shell):
+    for path in objects(story, "packs"):
+        path.unlink()
+    shown = story.reg("fsck", "--repair", code=5).stdout
+    assert "Nothing that can be repaired from here" in shown
+    assert "--from PLACE" in shown
+    assert f"from {story.folder / 'out'}" in story.reg("fsck", "--repair", "--from", story.folder / "out", code=None).stdout
+    story.reg("checkout", "main", "back")
+    assert (story.folder / "back/config.json").read_bytes() == (story.folder / "out/config.json").read_bytes()
+
+
+def test_sources_and_dry_runs_are_of_repairs_and_sources_must_be_there(story: Shell):
+    assert "--repair" in story.reg("fsck", "--from", "out", code=2).stderr
+    assert "--repair" in story.reg("fsck", "--dry-run", code=2).stderr
+    assert "nowhere" in story.reg("fsck", "--repair", "--from", "nowhere", code=3).stderr
+
+
 def test_where_there_is_no_registry_there_is_nothing_to_check(shell: Shell):
     assert "there is no registry" in shell.reg("fsck", "-R", "../nothing", code=3).stderr
 

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cas_registry.backends.memory import MemoryBackend
-from cas_registry.errors import IntegrityError, NotFoundError
+from cas_registry.errors import IntegrityError, InvalidInputError, NotFoundError
 from cas_registry.model.entry import Ref, RefKind, RefTable, decode_entry, encode_entry
 from cas_registry.model.tree import make_tree
 from cas_registry.operations.findings import Severity
 from cas_registry.operations.fsck import FsckReport, check_registry
 from cas_registry.operations.init import create_registry
 from cas_registry.operations.progress import NoProgress
+from cas_registry.operations.version_files import VersionFiles, list_files
 from cas_registry.registry import Model, Registry, registry_over
 from cas_registry.settings import Settings
 from cas_registry.store.layout import COMMITS, FILES, MAPS, PACKS, REFS, TREES
@@ -79,6 +81,45 @@ def test_a_healthy_registry_is_clean(backend: MemoryBackend, model: Model) -> No
 
 def test_the_quick_check_reads_no_pack(backend: MemoryBackend, model: Model) -> None:
     assert _check(backend, read_data=False).bytes_read == 0
+
+
+def test_a_share_of_the_packs_is_drawn_anew_each_time_and_covers_all_in_time(backend: MemoryBackend, model: Model) -> None:
+    packs = {info.key: info.size_bytes for info in backend.list(PACKS)}
+    smallest = min(packs, key=lambda key: packs[key])
+    data = bytearray(backend.get(smallest, length=packs[smallest]))
+    data[40] ^= 1
+    backend.put(smallest, data)
+    codes = set()
+    for _ in range(200):
+        report = check_registry(backend, read_data=0.00005, progress=NoProgress())
+        assert report.bytes_read in packs.values()  # one pack is the least
+        assert report.pack_bytes == sum(packs.values())
+        codes.add(report.exit_code)
+    assert codes == {0, 1}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, 5, float("nan")])
+def test_a_share_is_between_nothing_and_all(backend: MemoryBackend, model: Model, share: float) -> None:
+    with pytest.raises(InvalidInputError):
+        check_registry(backend, read_data=share, progress=NoProgress())
+
+
+def test_a_pack_that_holds_only_bases_is_missed(backend: MemoryBackend, tmp_path: Path) -> None:
+    """The base of a delta lies in a pack that the version's own rows do not name."""
+    create_registry(backend, time_ms=1, who="ana")
+    model = _open(backend).model("deltas")
+    weights = np.random.default_rng(1).standard_normal(600_000).astype(np.float32)
+    for step in range(2):
+        np.save(tmp_path / "w.npy", weights + np.float32(1e-6) * step)
+        model.commit(tmp_path)
+    model.retire("main~1")
+    files = VersionFiles(model._stores.objects, model.resolve("main").map)
+    (file,) = list_files(model._stores.objects, model.resolve("main").tree)[0]
+    (base,) = {located.base.pack for located in files.chunks(file.entry, file.folder) if located.base}
+    backend.delete(f"{PACKS}{base.name.hex}")
+    report = _check(backend, read_data=False)
+    assert report.exit_code == 5
+    assert report.findings[0].key == f"{PACKS}{base.name.hex}"
 
 
 def test_nothing_there_is_not_found() -> None:

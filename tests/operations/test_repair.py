@@ -351,6 +351,38 @@ def test_a_hint_that_tells_of_lost_entries_stays_and_its_log_is_not_written_to(s
     assert _open(store).model("other").read_bytes("main", "own.txt") == b"another model"
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_any_damage_at_once_is_repaired_step_by_step_as_sources_turn_up(sample: Sample, seed: int) -> None:
+    """What could be read can be read after each step; with all folders everything comes back, as far as trees and logs are whole."""
+    rng = random.Random(seed)
+    store = sample.copy()
+    for key, data in sample.objects.items():
+        if key.startswith(("packs/", "maps/")) and rng.random() < 0.6:
+            if rng.random() < 0.5:
+                store.delete(key)
+            else:
+                store.put(key, _flipped(data, rng.randrange(len(data))))
+    if rng.random() < 0.3:
+        store.delete("format")
+    codes = []
+    readable: Contents = {}
+    for sources in ([], sample.folders[:1], sample.folders):
+        before = objects_of(store)
+        report = _repair(store, *sources)
+        assert _kept(before, objects_of(store))
+        assert _repair(store, *sources).actions == ()
+        now = _contents(store)
+        for name, files in readable.items():
+            assert files.items() <= now[name].items()
+        readable = now
+        lost = {name for finding in report.check.findings if finding.severity is Severity.LOST for name in finding.versions}
+        assert {name for name in sample.contents if now[name] != sample.contents[name]} == lost
+        codes.append(report.exit_code)
+    assert codes[-1] == 0
+    assert readable == sample.contents
+    assert _open(store).fsck(read_data=True).exit_code == 0
+
+
 # what became of versions
 
 

@@ -36,7 +36,7 @@ class Clock:
 
 
 def make_world(cache: Path | None = None, *, author: str = "tester@bench", clock: Callable[[], int] | None = None) -> Settings:
-    return Settings(author=author, cache_folder=cache, clock_ns=clock or Clock())
+    return Settings(author=author, cache_folder=cache, clock_ns=clock or Clock(), state_folder=None)
 
 
 def make_registry(

@@ -13,13 +13,14 @@ it is durable, so a repair may be stopped anywhere, run again, and run by severa
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cas_registry.backends import Backend
 from cas_registry.backends.rehearsal import RehearsalBackend
 from cas_registry.backends.wrappers import SingleWriterBackend
-from cas_registry.errors import AlreadyExistsError, IntegrityError
+from cas_registry.errors import AlreadyExistsError, IntegrityError, RegistryError
 from cas_registry.model.entry import CATALOGUE
 from cas_registry.model.ids import FileId, MapName, PackName, TreeId
 from cas_registry.model.maps import PackInfo
@@ -198,8 +199,9 @@ class _Repair:
                     self._did(object_key(version.map), f"replaced by {object_key(root)}", [version.label])
         for model in heads:
             self._publish(stores, found, model, roots.get(model, {}), threats[model])
-        if affected:
-            write_hints(stores, {file: at for file, at in writer.hints.items() if survey.broken[file].is_whole})
+        if affected:  # a hint that leads to a damaged pack of the right length would be believed
+            with suppress(RegistryError):
+                write_hints(stores, {file: at for file, at in writer.hints.items() if survey.broken[file].is_whole})
 
     def _heads(self, stores: Stores, found: Inspection) -> Mapping[str, Recorded]:
         """The heads of the logs that may be written to: their end is where the check saw it, or further on, and tells its refs."""

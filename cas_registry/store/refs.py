@@ -295,6 +295,8 @@ class ModelRefs:
             candidates = self._objects.find_commits(revision.name)
         versions, retired = self._acknowledged(candidates, head)
         mine = [version for version in versions if version.log == self.model or version.commit in known]
+        if not mine:
+            mine = [found for version in versions if (found := self._taken_over(version.commit))]
         if len(mine) > 1:
             names = ", ".join(version.commit.short for version in mine[:5])
             raise InvalidInputError(f"{revision.name} is ambiguous: {names}; give more digits", revision=revision.text)

@@ -25,7 +25,7 @@ from cas_registry.model.ids import EntryId, MapName
 from cas_registry.model.signature import KeyId, Signature, armour_of, decode_signature, encode_signature, signing_key
 from cas_registry.operations import signing, ssh_keygen
 from cas_registry.registry import Model, Registry, init_registry, open_registry, registry_over
-from cas_registry.settings import Settings
+from cas_registry.settings import Settings, default_state_folder
 from cas_registry.store.layout import entry_key, hint_key, signature_key, signatures_prefix
 from tests.model.test_signature import make_blob
 from tests.support.folders import File, write_folder
@@ -68,7 +68,7 @@ def trust(tmp_path: Path, ada: Key, bob: Key) -> Path:
 
 @pytest.fixture
 def world(trust: Path, ada: Key) -> Settings:
-    return replace(make_world(), allowed_signers=trust, signing_key=ada.path)
+    return replace(make_world(state=default_state_folder()), allowed_signers=trust, signing_key=ada.path)
 
 
 @pytest.fixture

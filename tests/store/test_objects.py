@@ -359,3 +359,19 @@ def test_a_few_trees_that_stand_for_any_number_of_files_are_refused(
     assert len(list(walk_tree(objects, _repeated(objects, times=8, names=("a", "b"))))) == 766
     with pytest.raises(FormatError, match="more than 1,000 files and folders"):
         list(walk_tree(objects, _repeated(objects, times=60, names=("a", "b"))))
+
+
+def test_bytes_from_elsewhere_are_stored_under_their_name_alone_and_what_was_there_is_kept_whole(store: MemoryBackend) -> None:
+    objects = ObjectStore(store)
+    data = encode_tree(TREE)
+    identity = TreeId.of(data)
+    assert not objects.is_whole(identity)
+    with pytest.raises(IntegrityError):
+        objects.write_named(identity, data + b" ")
+    assert not objects.is_whole(identity)
+    damaged = data * 3
+    store.put(object_key(identity), damaged)
+    assert not objects.is_whole(identity)
+    objects.write_named(identity, data)
+    assert objects.is_whole(identity)
+    assert store.get(f"{QUARANTINE}{object_key(identity)}", length=10**6) == damaged

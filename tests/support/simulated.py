@@ -35,8 +35,15 @@ class Clock:
         return (time.time_ns() if self.frozen_ns is None else self.frozen_ns) + self.ahead_ns
 
 
-def make_world(cache: Path | None = None, *, author: str = "tester@bench", clock: Callable[[], int] | None = None) -> Settings:
-    return Settings(author=author, cache_folder=cache, clock_ns=clock or Clock(), state_folder=None)
+def make_world(
+    cache: Path | None = None,
+    *,
+    author: str = "tester@bench",
+    clock: Callable[[], int] | None = None,
+    state: Path | None = None,
+) -> Settings:
+    """Somebody at work, who remembers nothing of the logs seen unless told where (`state`): tests put stores back to what they were."""
+    return Settings(author=author, cache_folder=cache, clock_ns=clock or Clock(), state_folder=state)
 
 
 def make_registry(

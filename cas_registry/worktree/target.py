@@ -264,8 +264,16 @@ class TargetFolder:
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise AccessError(f"cannot {verb} {path} in {self._root}: {error.strerror}", path=path) from error
         except OSError as error:
-            advice = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the disk"
-            raise BackendError(f"cannot {verb} {path} in {self._root}: {error.strerror}; {advice}", path=path) from error
+            advice = _ADVICE.get(error.errno or 0, "check the disk")
+            kind = AccessError if error.errno == errno.EROFS else BackendError
+            raise kind(f"cannot {verb} {path} in {self._root}: {error.strerror}; {advice}", path=path) from error
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "your quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is mounted read-only",
+}
 
 
 class _InTheWayError(OSError):

@@ -38,7 +38,7 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
             f"a URL that begins with {typo[0]} needs two slashes after it: {typo[0]}//…. If it is a folder: ./{typo[0]}…"
         )
     if not _SCHEME.match(url):
-        return LocalBackend(Path(url).resolve())
+        return LocalBackend(_folder(url))
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -52,7 +52,7 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     if scheme == "file":
         if parts.netloc not in {"", "localhost"}:
             raise InvalidInputError(f"{url} names the host {parts.netloc}; a folder's URL has three slashes: file:///folder")
-        return LocalBackend(Path(unquote(parts.path)).resolve())
+        return LocalBackend(_folder(unquote(parts.path)))
     if scheme == "memory":
         with _memory_lock:
             return _memory_stores.setdefault(parts.netloc + parts.path, MemoryBackend(parts.netloc + parts.path))
@@ -61,6 +61,13 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
         raise InvalidInputError(f"no store for {redact(url)}: use a folder, s3://bucket/prefix, gs://…, az://… or memory://…")
     root = f"{parts.netloc}{parts.path}".strip("/")
     return RetryingBackend(_open_remote(protocol, root, f"{scheme}://{root}", dict(storage_options or {})))
+
+
+def _folder(path: str) -> Path:
+    try:
+        return Path(path).resolve()
+    except (ValueError, RuntimeError, OSError) as error:  # a lone surrogate, a NUL, a loop of links
+        raise InvalidInputError(f"not a folder's path: {ascii(path)[:80]}; give one that this system can hold") from error
 
 
 def _open_remote(protocol: str, root: str, url: str, options: dict[str, Any]) -> Backend:

@@ -1,3 +1,4 @@
+import contextlib
 import sys
 from pathlib import Path
 
@@ -214,3 +215,15 @@ def test_a_url_without_its_two_slashes_is_no_folder(url):
     with pytest.raises(InvalidInputError, match="two slashes") as caught:
         open_backend(url)
     assert "hidden" not in caught.value.message
+
+
+@pytest.mark.parametrize("path", ["a\ud800b", "file:///a%00b", "file:///a\ud800"])
+def test_a_path_that_no_system_can_hold_is_refused(path):
+    with pytest.raises(InvalidInputError, match="path"):
+        open_backend(path)
+
+
+def test_a_loop_of_links_is_refused_or_leads_to_nothing(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with contextlib.suppress(InvalidInputError):
+        assert open_backend(str(tmp_path / "loop/registry")).get_many(["format"], length=1) == [None]

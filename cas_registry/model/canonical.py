@@ -18,9 +18,7 @@ from cas_registry.model.ids import ObjectId
 
 MAX_METADATA_BYTES = 64 * 1024 * 1024  # a row of a tree takes some 95 bytes: about 700,000 files in one folder
 MAX_INTEGER = 2**63 - 1
-MAX_VALUES = (
-    4_200_000  # a tree of 64 MiB has at most 4.1 million; 64 MiB of empty lists would be 22 million, and 1.6 GB in memory
-)
+MAX_VALUES = 4_200_000  # a tree of 64 MiB has at most 4.1 million; as many empty lists would be 1.6 GB in memory
 _SEAL_BYTES = 65
 _FEWEST_BYTES = 2  # that a value takes, with what separates it from the next one
 _TOO_MANY = re.compile(  # as many separators outside strings; possessive, so that it runs in constant memory

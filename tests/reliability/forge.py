@@ -1,148 +1,179 @@
-"""A valid registry in which one thing is forged, its ids and seals made right: what somebody who may write to the bucket can do.
+"""Registries in which one thing is forged and everything round it is right: ids, seals, hashes, the chain of the log.
 
-What is forged is spelled as JSON here, not by the package's encoders, which would refuse it.
+`Forge` starts from a valid registry in memory with one model and one version, and puts objects into it as no writer of this package
+would. Its entry says that `main` stands at what was forged.
 """
 
 import json
-from dataclasses import dataclass
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.model.canonical import seal
-from cas_registry.model.ids import CommitId, EntryId, FileId, FormatId, MapName, ObjectId, PackName, RefTableId, TreeId
-from cas_registry.model.maps import MapBuilder, decode_map
-from tests.support.folders import CHUNK_BYTES, KIB, File, make_bytes, write_folder
-from tests.support.simulated import make_registry, make_world, memory_with, objects_of
+from cas_registry.model.ids import (
+    ChunkId,
+    CollectionId,
+    CommitId,
+    EntryId,
+    FileId,
+    FormatId,
+    MapName,
+    ObjectId,
+    PackName,
+    TreeId,
+)
+from cas_registry.model.maps import Located, MapBuilder, PackInfo
+from cas_registry.model.packs import NONCE_BYTES, PackBuilder
+from cas_registry.model.placement import Codec, Placement
+from cas_registry.store.layout import entry_key, hint_key, object_key
+from tests.support.folders import File, make_bytes, write_folder
+from tests.support.simulated import make_registry, make_world
 
 MODEL = "m"
-FILES = {"a.txt": b"first", "sub/b.txt": b"second", "weights.bin": make_bytes(7, 20 * KIB)}
-_SEAL_BYTES = 65
-
-Json = Any
+GOOD = {"good.txt": File(b"a good file\n"), "sub/noise.bin": File(make_bytes(7, 5000)), "zeros.bin": File(bytes(9000))}
+NONCE = bytes(range(16))
 
 
-def spell(value: Json) -> bytes:
-    """Canonical JSON of anything, what no encoder of the package lets pass included."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+def spelled(value: Any) -> bytes:
+    """JSON as it is spelt here, whatever it says."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def row(name: str, data: bytes = b"", *, mode: str = "file", size: Any = None) -> list[Any]:
+    """A row of a tree for a file of these bytes."""
+    return [name, mode, len(data) if size is None else size, FileId.of(data).hex]
 
 
 @dataclass
 class Forge:
-    """The objects of a registry of one model with one version, for forging the next."""
+    """A registry to spoil. `good` is the commit of the valid version; `main` moves with `publish`, the tag `good` stays."""
 
-    objects: dict[str, bytes]
+    folder: Path
+    store: MemoryBackend = field(default_factory=lambda: MemoryBackend("forged"))
+    good: str = ""
+    refs: dict[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def new(cls, scratch: Path) -> "Forge":
-        """A version of three files, named by `main` and by the tag `prod`."""
-        store = MemoryBackend("forge")
-        registry = make_registry(store, make_world(), chunk_bytes=CHUNK_BYTES)
-        folder = write_folder(scratch / "source", {path: File(data) for path, data in FILES.items()})
-        registry.model(MODEL).commit(folder, message="first", tags=["prod"])
-        return cls(objects_of(store))
+    def __post_init__(self) -> None:
+        model = make_registry(self.store, make_world()).model(MODEL)
+        self.good = model.commit(write_folder(self.folder, GOOD), message="good", tags=["good"]).commit.hex
+        self.refs = self.body(MODEL, 1)["refs"]
 
-    def store(self) -> MemoryBackend:
-        """The registry as it is now."""
-        return memory_with(self.objects, "hostile")
+    def body(self, log: str, number: int) -> dict[str, Any]:
+        """What an entry says."""
+        return dict(json.loads(self.store.get(entry_key(log, number), length=2**21)[65:]))
 
-    @property
-    def last(self) -> int:
-        """The number of the log's last entry."""
-        return max(int(key[-10:]) for key in self.objects if key.startswith(f"refs/{MODEL}/0"))
+    def put(self, kind: type[ObjectId], data: bytes) -> str:
+        """An object under the id that its bytes have; returns the id in hex."""
+        identity = kind.of(data)
+        self.store.put(object_key(identity), data)  # type: ignore[arg-type]
+        return identity.hex
 
-    def entry_body(self, number: int | None = None) -> dict[str, Json]:
-        """The fields of an entry, of the last one by default."""
-        body: dict[str, Json] = json.loads(self.objects[self.entry_key(number or self.last)][_SEAL_BYTES:])
-        return body
+    def tree(self, rows: Sequence[Any]) -> str:
+        """A tree of these rows, in this order."""
+        return self.put(TreeId, spelled({"v": 1, "kind": "tree", "entries": list(rows)}))
 
-    @staticmethod
-    def entry_key(number: int) -> str:
-        return f"refs/{MODEL}/{number:010d}"
-
-    @property
-    def row(self) -> list[Json]:
-        """Where `main` stands: moved, commit, at, number, tree, map."""
-        return list(self.entry_body(1)["refs"]["branches"]["main"])
-
-    def commit_body(self) -> dict[str, Json]:
-        """The fields of the valid commit."""
-        body: dict[str, Json] = json.loads(self.objects[f"commits/{self.row[1]}"])
-        return body
-
-    def tree_rows(self, identity: str | None = None) -> list[list[Json]]:
-        """The entries of a folder of the valid version, of its root by default."""
-        rows: list[list[Json]] = json.loads(self.objects[f"trees/{identity or self.row[4]}"])["entries"]
-        return rows
-
-    def file_row(self, name: Json, *, size: Json = 5, mode: Json = "file", identity: Json = None) -> list[Json]:
-        """A tree's row of the file `a.txt` under another name."""
-        return [name, mode, size, identity or FileId.of(FILES["a.txt"]).hex]
-
-    def put(self, area: str, kind: type[ObjectId], data: bytes) -> str:
-        """Bytes under their right id."""
-        identity = kind.of(data).hex
-        self.objects[f"{area}/{identity}"] = data
-        return identity
-
-    def tree(self, rows: Json) -> str:
-        """A tree of these entries, whatever they are."""
-        return self.raw_tree(spell({"v": 1, "kind": "tree", "entries": rows}))
-
-    def raw_tree(self, data: bytes) -> str:
-        return self.put("trees", TreeId, data)
-
-    def builder(self) -> MapBuilder:
-        """The rows of the valid root map without its trees, so that trees are read from their own objects."""
-        root = decode_map(self.objects[f"maps/{self.row[5]}"])
+    def file(self, data: bytes, *, name: str = "f.bin", **placement: Any) -> None:
+        """A version of one stored file; `placement` replaces what its map says of its only chunk, or (`stored`) the stored bytes."""
+        stored, size = placement.pop("stored", data), placement.pop("size", None)
+        info = self.pack(stored)
+        there = {"offset": 32, "stored_bytes": len(stored), "raw_bytes": len(data), "codec": Codec.RAW} | placement
         builder = MapBuilder()
-        for digest, (size_bytes, _, _) in root.files.items():
-            builder.add_file(FileId(digest), size_bytes, root.file(digest) or ())
-        return builder
+        builder.add_file(FileId.of(data), there["raw_bytes"], [Located(info, Placement(ChunkId.of(data), **there))])
+        self.publish(
+            self.tree([row(name, data, size=there["raw_bytes"] if size is None else size)]),
+            self.put(MapName, builder.encode(NONCE)),
+        )
 
-    def map(self, data: bytes | None = None) -> str:
-        """A root map; by default one that holds what the valid one does."""
-        return self.put("maps", MapName, self.builder().encode(b"forged map nonce") if data is None else data)
+    def pack(self, stored: bytes) -> PackInfo:
+        """A pack of one chunk, valid in itself."""
+        builder = PackBuilder(bytes(NONCE_BYTES))
+        builder.add(ChunkId.of(stored).digest, stored, raw_bytes=len(stored), codec=Codec.RAW, element=0)
+        data = bytes(builder.finish()[1])
+        self.put(PackName, data)
+        return PackInfo(PackName.of(data), len(data))
 
-    def pack(self, data: bytes) -> PackName:
-        return PackName.of(self.objects.setdefault(f"packs/{PackName.of(data).hex}", data))
+    def publish(self, tree: str, chunk_map: str | None = None, *, commit: str | None = None, **changed: Any) -> None:
+        """Entry 2: a version of this tree on `main`. `changed` replaces fields of its commit."""
+        chunk_map = chunk_map or self.put(MapName, MapBuilder().encode(NONCE))
+        old = json.loads(self.store.get(f"commits/{self.good}", length=2**21))
+        commit = commit or self.put(CommitId, spelled({**old, "tree": tree, "parents": [self.good], "position": 1, **changed}))
+        refs = {**self.refs, "branches": {"main": [2, commit, 2, 2, tree, chunk_map]}}
+        self.append(commit=commit, tree=tree, map=chunk_map, versions=2, refs=refs)
 
-    def version(self, tree: str | None = None, *, root: str | None = None, commit: str | None = None) -> None:
-        """The next version on `main`: with this tree, this root map, this commit."""
-        _, _, _, _, old_tree, _ = self.row
-        tree = tree or old_tree
-        if commit is None:
-            commit = self.put(
-                "commits",
-                CommitId,
-                spell({**self.commit_body(), "tree": tree, "parents": [self.row[1]], "position": self.last}),
-            )
-        number = self.last + 1
-        root = root or self.map()
-        body = self.entry_body()
-        refs = {**body["refs"], "branches": {"main": [number, commit, number, body["versions"] + 1, tree, root]}}
-        self.entry(refs=refs, commit=commit, tree=tree, map=root, versions=body["versions"] + 1)
+    def append(self, *, number: int = 2, log: str = MODEL, **fields: Any) -> None:
+        """An entry after the last one of a log: as the one before it but for these fields, sealed."""
+        before = self.store.get(entry_key(log, number - 1), length=2**21)
+        body = {**json.loads(before[65:]), "n": number, "prev": EntryId.of(before[65:]).hex, "stats": None, **fields}
+        self.store.put(entry_key(log, number), seal(spelled(body), EntryId))
+        self.store.put(hint_key(log), str(number).encode())
 
-    def entry(self, number: int | None = None, /, **changes: Json) -> None:
-        """The next entry, or one under this number: the last one's fields with these changes, chained and sealed."""
-        last = self.last
-        body = self.entry_body(last)
-        introduced = {"commit": None, "tree": None, "map": None, "stats": None, "op": "set"}
-        fresh = {"n": number or last + 1, "prev": self.seal_of(last), "nonce": f"{last:032x}"}
-        self.raw_entry(number or last + 1, spell({**body, **introduced, **fresh, **changes}))
+    def format(self, **fields: Any) -> None:
+        """Another `format`, sealed."""
+        body = json.loads(self.store.get("format", length=2**16)[65:])
+        self.store.put("format", seal(spelled({**body, **fields}), FormatId))
 
-    def raw_entry(self, number: int, body: bytes) -> None:
-        self.objects[self.entry_key(number)] = seal(body, EntryId)
-        self.objects[f"refs/{MODEL}/HEAD"] = str(number).encode()
+    def record(self, name: str, **fields: Any) -> None:
+        """A record of collection 1 about all packs and maps that there are, sealed."""
+        named = {area: sorted(info.key[len(area) + 1 :] for info in self.store.list(f"{area}/")) for area in ("maps", "packs")}
+        body = {"v": 1, "kind": name, "registry": self.body(MODEL, 1)["registry"], "epoch": 1, "time": 1, "who": "mallory"}
+        body |= {**named, "bytes": 1} if name in ("condemned", "delete") else {}
+        self.store.put(f"gc/0000000001/{name}", seal(spelled(body | fields), CollectionId))
 
-    def seal_of(self, number: int) -> str:
-        return self.objects[self.entry_key(number)][: _SEAL_BYTES - 1].decode()
 
-    def format(self, **changes: Json) -> None:
-        """The parameters of the registry with these changes."""
-        body = json.loads(self.objects["format"][_SEAL_BYTES:])
-        self.objects["format"] = seal(spell({**body, **changes}), FormatId)
+def rle_frame(size_bytes: int, *, window_log: int = 20) -> bytes:
+    """A zstd frame of zeros that grows by a factor of 32,768: four bytes a block of 128 KiB."""
+    blocks = [2**17] * (size_bytes // 2**17)
+    parts = [
+        struct.pack("<I", (number == len(blocks) - 1) | 1 << 1 | size << 3)[:3] + b"\0" for number, size in enumerate(blocks)
+    ]
+    return b"\x28\xb5\x2f\xfd" + bytes([0, (window_log - 10) << 3]) + b"".join(parts)
 
-    def ref_table(self, table: Json) -> str:
-        return self.put("trees", RefTableId, spell({"v": 1, "kind": "refs", "table": table}))
+
+Build = Callable[[Forge], None]
+
+
+def names(*hostile: str) -> list[Build]:
+    """A registry a name, each with one file of that name."""
+    return [lambda forge, name=name: forge.publish(forge.tree([row(name, b"hostile")])) for name in hostile]  # type: ignore[misc]
+
+
+def trees(*versions: Sequence[Any]) -> list[Build]:
+    return [lambda forge, rows=rows: forge.publish(forge.tree(rows)) for rows in versions]  # type: ignore[misc]
+
+
+def raw_trees(*bodies: bytes) -> list[Build]:
+    return [lambda forge, body=body: forge.publish(forge.put(TreeId, body)) for body in bodies]  # type: ignore[misc]
+
+
+def formats(*changes: Mapping[str, Any]) -> list[Build]:
+    return [lambda forge, change=change: forge.format(**change) for change in changes]  # type: ignore[misc]
+
+
+def entries(*changes: Mapping[str, Any]) -> list[Build]:
+    return [lambda forge, change=change: forge.append(**change) for change in changes]  # type: ignore[misc]
+
+
+def refs(*hostile: str) -> list[Build]:
+    """A registry a name, with a branch of that name at the good version."""
+
+    def build(forge: Forge, name: str) -> None:
+        stands = forge.refs["branches"]["main"]
+        forge.append(refs={**forge.refs, "branches": {"main": stands, name: stands}}, commit=None, tree=None, map=None)
+
+    return [lambda forge, name=name: build(forge, name) for name in hostile]  # type: ignore[misc]
+
+
+def maps(*changes: Callable[[bytearray], None], data: bytes = b"stored bytes" * 20) -> list[Build]:
+    """A valid version of one file whose map is then changed and named anew."""
+
+    def build(forge: Forge, change: Callable[[bytearray], None]) -> None:
+        forge.file(data)
+        body = forge.body(MODEL, 2)
+        spoiled = bytearray(forge.store.get(f"maps/{body['map']}", length=2**21))
+        change(spoiled)
+        forge.publish(body["tree"], forge.put(MapName, bytes(spoiled)))
+
+    return [lambda forge, change=change: build(forge, change) for change in changes]  # type: ignore[misc]

@@ -576,8 +576,8 @@ def mutate_pack(rng: random.Random, data: bytes) -> bytes:
     if rng.randrange(10) == 0:
         return mutate_bytes(rng, data)
     head, footer, trailer = split_pack(data)
-    rows, recipe_rows = struct.unpack_from("<II", trailer, 36)
-    match rng.randrange(5):
+    rows, recipe_rows, bases = struct.unpack_from("<III", trailer, 36)
+    match rng.randrange(6):
         case 0:
             footer = mutate_bytes(rng, footer)
         case 1:
@@ -586,12 +586,14 @@ def mutate_pack(rng: random.Random, data: bytes) -> bytes:
             recipe_rows = rng.choice((*_HOSTILE_NUMBERS, recipe_rows - 1, recipe_rows + 1))
         case 3:
             footer = _with_number(rng, footer)
+        case 4:
+            bases = rng.choice((*_HOSTILE_NUMBERS, bases - 1, bases + 1))
         case _:
             start = rng.randrange(rows) * 52
             row = bytearray(footer[start : start + 52])
             struct.pack_into("<I", row, rng.choice((32, 36, 40, 44, 48)), rng.choice((*_HOSTILE_NUMBERS, len(head))))
             footer = footer[:start] + bytes(row) + footer[start + 52 :]
-    return head + footer + sealed_trailer(footer, rows, recipe_rows)
+    return head + footer + sealed_trailer(footer, rows, recipe_rows, bases)
 
 
 def mutate_map(rng: random.Random, data: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from tests.reliability.matrix import ROWS, RowInfo
 
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
+BUGS_BEGIN, BUGS_END = "<!-- planted bugs -->", "<!-- end of planted bugs -->"
 _HEAD = (
     "| Id | What is done | To reach | Cases run | What must come of it | Result | Seconds |",
     "|---|---|---|---|---|---|---|",
@@ -53,13 +54,33 @@ def table(rows: Iterable[Figures]) -> str:
     return "\n".join((*_HEAD, *lines))
 
 
+def bugs_table(said: Iterable[Mapping[str, str]]) -> str:
+    """Which test noticed which planted bug, from what the tests of the bugs said (number -> name: test)."""
+    found = {number: text for remarks in said for number, text in remarks.items()}
+    lines = [
+        f"| {int(number)} | {name} | {test} |"
+        for number, text in sorted(found.items())
+        for name, _, test in [text.partition(": ")]
+    ]
+    return "\n".join(("| | Bug | Noticed by |", "|---|---|---|", *lines))
+
+
 def with_table(page: str, rows: Iterable[Figures]) -> str:
     """The page with these rows between its two marks. ValueError for a page without them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no place for the table: {BEGIN} and {END}")
-    return f"{before}{begin}\n{table(rows)}\n{end}{after}"
+    return _put(page, BEGIN, table(rows), END)
+
+
+def with_bugs(page: str, lines: str) -> str:
+    """The page with the table of the planted bugs in its place. ValueError for a page without one."""
+    return _put(page, BUGS_BEGIN, lines, BUGS_END)
+
+
+def _put(page: str, begin: str, text: str, end: str) -> str:
+    before, began, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not began or not ended:
+        raise ValueError(f"the page has no place for the table: {begin} and {end}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def _result(row: Figures) -> str:
@@ -68,4 +89,4 @@ def _result(row: Figures) -> str:
 
 def _number(row: Figures) -> tuple[int, str]:
     digits = re.search(r"\d+", row.name)
-    return (int(digits[0]) if digits else 0, row.name)
+    return (int(digits[0]) if digits else 10**6, row.name)

@@ -218,7 +218,8 @@ class _Collection:
         for key, info in self._listed.items():
             if key in taken or self._is_marked(key) or not _is_name(key):
                 continue
-            is_young = info.modified_ms is not None and info.modified_ms > now_ms - self._request.grace_ms
+            grace_ms = self._request.grace_ms  # none at all: what was written since the clock was read goes as well
+            is_young = grace_ms > 0 and info.modified_ms is not None and info.modified_ms > now_ms - grace_ms
             (young if is_young else garbage)[key] = info.size_bytes
         return garbage, young
 

@@ -107,11 +107,20 @@ class VersionFiles:
 
 
 def marks_of(objects: ObjectStore, root: MapName, files: Iterable[tuple[TreeEntry, TreeId]]) -> list[OnLoad]:
-    """The marks of these files (each with the id of its folder), in at most two round trips: mostly in one."""
+    """The marks of these files (each with the id of its folder), in at most two round trips: mostly in one.
+
+    Where a map is missing or damaged, none of them was looked at as far as anybody can tell: files can be listed without their maps.
+    """
     wanted = list(files)
     if not any(entry.size_bytes for entry, _ in wanted):
         return [OnLoad.NO_PICKLE_FOUND] * len(wanted)
-    maps = VersionFiles(objects, root)
+    try:
+        return _marks(VersionFiles(objects, root), wanted)
+    except IntegrityError:
+        return [OnLoad.NOT_LOOKED_AT if entry.size_bytes else OnLoad.NO_PICKLE_FOUND for entry, _ in wanted]
+
+
+def _marks(maps: VersionFiles, wanted: Sequence[tuple[TreeEntry, TreeId]]) -> list[OnLoad]:
     unsaid = (
         maps.reference(entry, folder) for entry, folder in wanted if entry.size_bytes and entry.id.digest not in maps.root.files
     )

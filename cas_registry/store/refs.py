@@ -218,14 +218,14 @@ class ModelRefs:
         if head is None or head.entry.log != home.model:
             head = home.log.head() or recorded
         version = home._introduced(recorded, home.remap(head))  # noqa: SLF001 - one's own kind
-        if version is None and home.model != self.model:
+        if version is None:
             version = self._taken_over(commit_id)
         if version is None:
             raise retired_error(home.model, commit_id, recorded.entry.versions)
         return replace(version, model=self.model)
 
     def _taken_over(self, commit_id: CommitId) -> Version | None:
-        """Another model's version as this log introduces it, from when a ref was set at it: it lives on where the other has retired it."""
+        """A version as this log introduces it from when a ref was set at another model's: it lives on where that one has retired it."""
         head = self.log.head()
         return next((version for version in self.versions(head) if version.commit == commit_id), None) if head else None
 

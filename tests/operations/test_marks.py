@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cas_registry.backends.memory import MemoryBackend
-from cas_registry.errors import UnsafeFileError
+from cas_registry.errors import IntegrityError, UnsafeFileError
 from cas_registry.model.on_load import OnLoad
 from cas_registry.operations import placing, repack, repack_writing, storing, version_files
 from cas_registry.registry import Model
@@ -130,3 +130,22 @@ def test_safe_only_refuses_what_nobody_looked_at(tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError, match=r"were not looked at: a\.json"):
         model.checkout("main", tmp_path / "out", safe_only=True)
     model.checkout("main", tmp_path / "out", paths=["empty"], safe_only=True)
+
+
+def test_files_are_listed_without_their_maps_and_count_as_not_looked_at(tmp_path: Path) -> None:
+    store = MemoryBackend()
+    registry = make_registry(store)
+    write_folder(tmp_path / "work", {"a.txt": File(b"hello"), "empty": File(b"")})
+    registry.model("m").commit(tmp_path / "work")
+    assert {file.path: file.on_load for file in registry.model("m").files("main")} == {
+        "a.txt": OnLoad.NO_PICKLE_FOUND,
+        "empty": OnLoad.NO_PICKLE_FOUND,
+    }
+    for info in list(store.list("maps/")):
+        store.delete(info.key)
+    assert {file.path: file.on_load for file in registry.model("m").files("main")} == {
+        "a.txt": OnLoad.NOT_LOOKED_AT,
+        "empty": OnLoad.NO_PICKLE_FOUND,
+    }
+    with pytest.raises((IntegrityError, UnsafeFileError)):
+        registry.model("m").checkout("main", tmp_path / "out", safe_only=True)

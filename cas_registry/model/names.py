@@ -93,9 +93,10 @@ def check_model(name: str) -> str:
 def fold(name: str) -> str:
     """The key under which siblings must be unique: what a case-insensitive, normalising file system compares.
 
-    Unicode's canonical caseless matching (D145); NFC in its place misses marks that fold into letters (U+0345).
+    Unicode's canonical caseless matching (D145); NFC in its place misses marks that fold into letters (U+0345). The dotless i goes
+    with the others: file systems that compare capitals take it for one, and it is the only letter that folding leaves out.
     """
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold().replace("\u0131", "i"))
 
 
 def find_collision(names: Iterable[str]) -> tuple[str, str] | None:

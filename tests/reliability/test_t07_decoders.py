@@ -239,7 +239,6 @@ def test_no_input_raises_another_error_or_takes_long_or_much(name: str, matrix: 
             raise
     assert _peak_bytes() - before < 2 * MOST_BYTES
     matrix.count(scaled(target.inputs))
-    matrix.note("accepted", accepted)
     assert 0 < accepted < scaled(target.inputs), "mutations get past the first check, and not all are harmless"
 
 

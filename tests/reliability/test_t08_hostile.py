@@ -613,5 +613,4 @@ def test_what_is_large_takes_little_memory(name: str, tmp_path: Path, matrix: Ro
     *outcomes, peak_bytes = done.stdout.split()
     assert outcomes[-1] == "ok", (name, outcomes)
     assert int(peak_bytes) < MOST_BYTES, (name, f"{int(peak_bytes):,}")
-    matrix.note(f"peak MiB, {name}", int(peak_bytes) >> 20)
     matrix.count()

@@ -78,7 +78,6 @@ def test_a_flip_anywhere_in_a_pack_is_named_by_fsck_and_no_wrong_byte_comes_out(
             assert key in {finding.key for finding in report.findings}
             matrix.count()
             if number % READ == 0:
-                matrix.note("flips that a reader met", _refusals(registry, sample, key))
 
 
 def _refusals(registry: Registry, sample: Sample, key: str) -> bool:

@@ -244,13 +244,7 @@ class Verbs(RuleBasedStateMachine):
             for commit in list(self.retired[model])[:1]:
                 if commit not in versions:
                     with pytest.raises(NotFoundError):
-                        print(
-                            "found",
-                            model,
-                            self.registry.model(model).resolve(commit),
-                            {m: list(v) for m, v in self.versions.items()},
-                            {m: list(v) for m, v in self.retired.items()},
-                        )
+                        self.registry.model(model).resolve(commit)
 
     @invariant()
     def every_ref_stands_where_it_was_put(self) -> None:

@@ -59,7 +59,11 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
             return None
         if current and current.commit and not may_move:
             raise ConflictError(f"{request.kind.value} {request.name!r} of model {request.model!r} exists; delete it first")
-        remap = stores.refs(request.model).remap(head)
+        refs = stores.refs(request.model)
+        remap = refs.remap(head)
+        own = refs.home_version(version.commit, head) if version.log != head.entry.log else None
+        if own is not None:  # found by way of a model that took it over
+            return table.with_ref(request.kind, request.name, Ref(own.row, head.n + 1))
         if version.log != head.entry.log:
             if not threats:
                 threats.append(stores.threats(head.entry))

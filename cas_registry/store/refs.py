@@ -224,6 +224,12 @@ class ModelRefs:
             raise retired_error(home.model, commit_id, recorded.entry.versions)
         return replace(version, model=self.model)
 
+    def home_version(self, commit_id: CommitId, head: Recorded) -> Version | None:
+        """The version of a commit that was made in this very log, as its head leaves it; None for another's, and for a retired one."""
+        if self._objects.read_commit(commit_id).log != self.model:
+            return None
+        return self._introduced(self.introduction(commit_id), self.remap(head))
+
     def _taken_over(self, commit_id: CommitId) -> Version | None:
         """A version as this log introduces it from when a ref was set at another model's: it lives on where that one has retired it."""
         head = self.log.head()

@@ -184,3 +184,17 @@ def test_a_fork_is_found_by_its_id_when_the_first_is_retired(bench: Bench) -> No
     assert fork.read_bytes(first, "c.json") == b"one"
     with pytest.raises(NotFoundError, match="was retired"):
         bench.model.resolve(first)
+
+
+def test_a_version_that_comes_home_by_way_of_a_fork_is_still_one_version(bench: Bench) -> None:
+    first = bench.commit("one")
+    bench.commit("two")
+    fork = bench.registry.model("fork")
+    fork.commit(bench.work, allow_empty=True)
+    fork.tag("theirs", f"m@{first}")
+    bench.model.tag("back", "fork@theirs")
+    assert bench.model.resolve("back").number == 1
+    bench.model.retire(first, force=True)
+    with pytest.raises(NotFoundError, match="was retired"):
+        bench.model.resolve(first)
+    assert fork.read_bytes("theirs", "c.json") == b"one"

@@ -52,7 +52,7 @@ def _race(url: str, options: Mapping[str, Any], cache: Path, *, writers: int, co
     ]  # fmt: skip
     acknowledged: list[str] = []
     for process in processes:
-        output, errors = process.communicate(timeout=150)
+        output, errors = process.communicate(timeout=500)
         assert process.returncode == 0, errors
         acknowledged += output.split()
     return acknowledged

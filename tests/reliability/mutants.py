@@ -96,7 +96,7 @@ MUTANTS = (
         ("tests/store/test_log.py",),
     ),
     Mutant(
-        7, "a timeout is a failure: on to the next number", "store/log.py",
+        7, "a timeout is a failure, and the next number is taken", "store/log.py",
         ((_READ_BACK, f"            if isinstance(failure, BackendError):\n                return False\n{_READ_BACK}"),),
         ("tests/store/test_log.py",),
     ),

@@ -26,7 +26,7 @@ from tests.support.folders import make_bytes
 from tests.support.simulated import HookedBackend, make_registry, make_world, memory_with, objects_of
 
 ROW = "T6"
-EXAMPLES, STEPS = 200, 50
+EXAMPLES, STEPS = 216, 50
 MODELS = ("m", "n")
 NAMES = ("prod", "old", "trial")
 Content = dict[str, bytes]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.reliability.matrix import Row
 from tests.support.servers import S3Server, ministack, rclone_s3, seaweedfs
 
 _SERVER_FIXTURES = frozenset({"seaweedfs_server", "ministack_server", "rclone_server", "s3_url", "s3_options"})
@@ -25,6 +26,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # pytest --hypot
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix-dir", help="leave there what the reliability tests counted, for python -m tests.reliability")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[pytest.TestReport]:
+    """A module outside of tests/reliability that names a `ROW` of the matrix counts there too: each of its tests is a case."""
+    report = yield
+    folder, name = item.config.getoption("--matrix-dir"), getattr(getattr(item, "module", None), "ROW", None)
+    if folder and isinstance(name, str) and call.when == "call" and "matrix" not in getattr(item, "fixturenames", ()):
+        row = Row(name, cases=1)
+        row.write(Path(folder), item.nodeid, passed=not report.failed, seconds=call.duration)
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -28,6 +28,8 @@ from tests.support.faulty import Fault, FaultKind, FaultyBackend
 from tests.support.folders import KIB, File, Folder, make_bytes, write_folder
 from tests.support.simulated import HookedBackend, make_registry, make_world, memory_with, objects_of
 
+ROW = "T21"
+
 CHUNK = 4 * KIB
 Contents = dict[str, dict[str, bytes]]
 

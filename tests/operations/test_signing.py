@@ -32,6 +32,8 @@ from tests.support.folders import File, write_folder
 from tests.support.simulated import HookedBackend, make_registry, make_world, memory_with, objects_of
 from tests.support.ssh_keys import Key, make_key, needs_ssh_keygen
 
+ROW = "T17"
+
 pytestmark = needs_ssh_keygen
 
 

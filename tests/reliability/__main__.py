@@ -14,13 +14,14 @@ from tests.reliability.matrix import ROWS
 from tests.reliability.table import bugs_table, read_rows, with_bugs, with_table
 
 HERE = Path(__file__).parent
+ELSEWHERE = [HERE.parent / "operations" / name for name in ("test_signing.py", "test_repair.py")]  # T17, T21
 PAGE = HERE.parents[1] / "docs" / "reliability.md"
 
 
 def main(words: list[str]) -> int:
     """The exit status of pytest. The page gets the rows of this run whatever that is: what failed stands there as failed."""
     with tempfile.TemporaryDirectory() as folder:
-        status = int(pytest.main([str(HERE), "--matrix-dir", folder, *words]))
+        status = int(pytest.main([*map(str, (HERE, *ELSEWHERE)), "--matrix-dir", folder, *words]))
         rows = read_rows(Path(folder))
         said = [json.loads(path.read_text(encoding="utf-8"))["said"] for path in sorted(Path(folder).glob("*.json"))]
     page = PAGE.read_text(encoding="utf-8")

@@ -55,6 +55,8 @@ ROWS = {
     "T11": RowInfo("a full disk at every write, fsync, link and mkdir of init, commit and checkout; a real file size limit", "every call", "a typed error, no partial file, the rerun succeeds"),
     "T12": RowInfo("read-only folders, no access to each sub-folder, no hard links", "30 cases", "reading works; writing is refused with advice and leaves nothing"),
     "T16": RowInfo("generated names against the one grammar and three file systems", "50,000 names", "what is accepted comes back; no two siblings collide"),
+    "T17": RowInfo("signed entries: bytes flipped, replays, other branches, models and registries, dropped tails, forks, unknown, expired and revoked keys", "60 cases", "refused with the reason"),
+    "T21": RowInfo("repair: maps, packs, trees, tables and formats damaged or gone, one by one and many at once, from packs, folders and other registries", "all versions", "everything that can be had is restored, the rest is named"),
     "T19": RowInfo("all commands with planted keys, against a store that fails and says everything back", "40 runs", "no key in output, logs, tracebacks or files"),
     "T20": RowInfo("golden registries of every format; newer versions of every object", "all", "byte-exact; newer ones refused, nothing changed"),
 }  # fmt: skip

@@ -22,7 +22,7 @@ from cas_registry.model.ids import MapName, PackName
 from cas_registry.operations.marking import Marks
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.transfer import map_ordered, worker_pool
-from cas_registry.store.epochs import READ_AT_ONCE, Epoch
+from cas_registry.store.epochs import DELETE, READ_AT_ONCE, Epoch
 from cas_registry.store.layout import COLLECTIONS, HINT, MAPS, PACKS, collection_key, object_key
 from cas_registry.store.log import Recorded
 from cas_registry.store.stores import Stores
@@ -136,16 +136,18 @@ class _Collection:
         self._marks = Marks(stores)
         self._tally = _Tally()
         self._settled = 0
+        self._free = 1  # the lowest number that no collection has
         self._listed: Mapping[str, ObjectInfo] = {}
 
     def run(self) -> CollectReport:
         open_epochs = self._open_epochs()
         now_ms = self._store_now(open_epochs[-1].number if open_epochs else self._settled)
         self._mark(self._heads(self._stores.catalogue.models()))
-        if self._request.delete:
+        self._listed = self._list()
+        if self._request.delete and open_epochs:
             self._advance(open_epochs, now_ms)
             open_epochs = self._open_epochs()
-        self._listed = {info.key: info for prefix in (MAPS, PACKS) for info in self._stores.backend.list(prefix)}
+            self._listed = self._list()
         taken = {key for record in self._threatened(open_epochs) for key in _keys(record)}
         garbage, young = self._unreached(taken, now_ms)
         if self._request.delete and garbage:
@@ -162,7 +164,8 @@ class _Collection:
     # what there is
 
     def _open_epochs(self) -> list[Epoch]:
-        """The collections under way, by number; also one that was stopped before any log knew of it. Notes up to where all are over."""
+        """The collections under way, by number; also one that was stopped before any log knew of it. Notes up to where all are over, and
+        which number is free."""
         entry = self._stores.catalogue.head().entry
         known = range(entry.gc_settled + 1, entry.gc_seen + 1)
         found: list[Epoch] = []
@@ -170,18 +173,27 @@ class _Collection:
             part = self._epochs.read(known[start : start + READ_AT_ONCE])
             for epoch in part:
                 if not epoch.is_over and not self._epochs.has_begun(epoch.number):
-                    raise _missing(epoch.number)
+                    raise self._epochs.missing(epoch.number)
             found += part
         following = entry.gc_seen + 1
         while self._epochs.has_begun(following):
             found += self._epochs.read([following])
             following += 1
-        self._settled = entry.gc_settled
+        self._settled, self._free = entry.gc_settled, following
         for epoch in found:
             if not epoch.is_over:
                 break
             self._settled = epoch.number
         return [epoch for epoch in found if not epoch.is_over]
+
+    def _list(self) -> dict[str, ObjectInfo]:
+        """All maps and packs that there are."""
+        return {info.key: info for prefix in (MAPS, PACKS) for info in self._stores.backend.list(prefix)}
+
+    def _size_bytes(self, key: str) -> int:
+        """What an object took when maps and packs were listed last; 0 if it was not there."""
+        found = self._listed.get(key)
+        return found.size_bytes if found else 0
 
     def _threatened(self, epochs: Sequence[Epoch]) -> list[Condemned]:
         return self._epochs.threatened([epoch.number for epoch in epochs])
@@ -239,15 +251,10 @@ class _Collection:
         for start in range(0, len(keys), MAX_LISTED):
             part = keys[start : start + MAX_LISTED]
             record = self._record(0, part, sum(garbage[key] for key in part))
-            number = self._next_number()
-            while not self._epochs.condemn(replace(record, epoch=number)):
-                number += 1  # somebody else has begun one: both go on, for each is right by itself
+            while not self._epochs.condemn(replace(record, epoch=self._free)):
+                self._free += 1  # somebody else has begun one: both go on, for each is right by itself
+            self._free += 1
         self._advance(self._open_epochs(), now_ms)
-
-    def _next_number(self) -> int:
-        open_epochs = self._open_epochs()
-        entry = self._stores.catalogue.head().entry
-        return max(entry.gc_seen, open_epochs[-1].number if open_epochs else 0, self._settled) + 1
 
     def _check_share(self, garbage: Mapping[str, int]) -> None:
         total = sum(info.size_bytes for info in self._listed.values())
@@ -281,21 +288,19 @@ class _Collection:
     def _fence_and_mark(self, epoch: int) -> None:
         """Let every log know of the collections up to `epoch`, then mark again from what was written before."""
         who, time_ms = self._request.who, self._request.time_ms
-        registry = self._stores.format.registry
-        catalogue = self._stores.catalogue.fence(epoch, self._settled, time_ms=time_ms, who=who)
+        catalogue = self._stores.catalogue.log.fence(epoch, self._settled, time_ms=time_ms, who=who)
         heads = {
-            model: self._stores.refs(model).fence(epoch, self._settled, registry=registry, time_ms=time_ms, who=who)
+            model: self._stores.log(model).fence(epoch, self._settled, time_ms=time_ms, who=who)
             for model in sorted(catalogue.entry.models or {})
         }
         self._mark(heads)
 
     def _decide(self, number: int, condemned: Condemned | None) -> Condemned:
         if condemned is None:
-            raise _missing(number)
+            raise self._epochs.missing(number)
         maps, packs = condemned.maps - self._marks.maps, condemned.packs - self._marks.packs
-        sizes = {info.key: info.size_bytes for prefix in (MAPS, PACKS) for info in self._stores.backend.list(prefix)}
         keys = sorted([*map(object_key, maps), *map(object_key, packs)])
-        record = self._record(number, keys, sum(sizes.get(key, 0) for key in keys))
+        record = self._record(number, keys, sum(map(self._size_bytes, keys)))
         self._tally.touched.add(number)
         if self._epochs.decide(record):
             return record
@@ -309,7 +314,7 @@ class _Collection:
             if epoch.verdict.delete:
                 self._refuse_live(record, "It was ruled so already, by nobody who kept the rules: report this")
             return epoch.verdict.delete
-        decided_ms = self._stores.backend.stat(collection_key(epoch.number, "delete")).modified_ms
+        decided_ms = self._stores.backend.stat(collection_key(epoch.number, DELETE)).modified_ms
         if self._request.window_ms and decided_ms is not None and now_ms < decided_ms + self._request.window_ms:
             return False
         self._refuse_live(record, f"Call it off (reg gc --undo {epoch.number}) and report this")
@@ -331,7 +336,6 @@ class _Collection:
 
     def _delete(self, record: Condemned) -> None:
         keys = _keys(record)
-        sizes = {info.key: info.size_bytes for prefix in (MAPS, PACKS) for info in self._stores.backend.list(prefix)}
         refused = 0
         self._tally.touched.add(record.epoch)
         with worker_pool() as pool:
@@ -339,7 +343,7 @@ class _Collection:
             for number, (key, went) in enumerate(zip(keys, outcomes, strict=True), start=1):
                 refused += not went
                 self._tally.objects += went
-                self._tally.size_bytes += sizes.get(key, 0) if went else 0
+                self._tally.size_bytes += self._size_bytes(key) if went else 0
                 self._progress.update("delete", number, len(keys))
         self._tally.refused += refused
         if not refused:
@@ -376,15 +380,10 @@ class _Collection:
             if record is None:
                 continue
             state = _state(epoch, decided=second is not None)
-            since_ms = self._stores.backend.stat(collection_key(epoch.number, "delete")).modified_ms if second else None
+            since_ms = self._stores.backend.stat(collection_key(epoch.number, DELETE)).modified_ms if second else None
             due_ms = since_ms + self._request.window_ms if since_ms and state is EpochState.WAITING else None
             found.append(CollectionInfo(epoch.number, state, len(record), record.size_bytes, record.who, since_ms, due_ms))
         return found
-
-
-def _missing(number: int) -> IntegrityError:
-    key = collection_key(number, "condemned")
-    return IntegrityError(f"{key} is missing, and a log names it; run reg fsck", key=key)
 
 
 def _state(epoch: Epoch, *, decided: bool) -> EpochState:

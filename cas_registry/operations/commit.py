@@ -16,9 +16,7 @@ from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, Entry, Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.model.names import check_ref
-from cas_registry.model.signature import KeyId
 from cas_registry.operations.progress import Progress
-from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import ModelRefs, Version
 from cas_registry.store.stores import Stores
@@ -28,7 +26,9 @@ from cas_registry.worktree.stat_cache import StatCache
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from cas_registry.model.signature import KeyId
     from cas_registry.operations.writing import Written
+    from cas_registry.store.epochs import Threats
 
 DELTAS = ("auto", "never", "always")
 

@@ -7,11 +7,10 @@ from cas_registry.errors import ConflictError, NotFoundError
 from cas_registry.model.entry import Entry, Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_ref
-from cas_registry.model.remap import RemapTable
 from cas_registry.model.signature import KeyId
 from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
-from cas_registry.store.refs import Version, retired_error
+from cas_registry.store.refs import ModelRefs, Version, retired_error
 from cas_registry.store.stores import Stores
 
 
@@ -47,9 +46,10 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
     """Point a branch or tag at a version. ConflictError if the name is taken by the other kind, or exists and may not move."""
     check_ref(request.name)
 
-    threats: list[Threats] = []  # of the head that was read first
+    threats: Threats | None = None  # of the head that was read first
 
     def change(head: Recorded, table: RefTable) -> RefTable | None:
+        nonlocal threats
         other = RefKind.TAG if request.kind is RefKind.BRANCH else RefKind.BRANCH
         taken = table.of(other).get(request.name)
         if taken and taken.commit:
@@ -60,21 +60,18 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
         if current and current.commit and not may_move:
             raise ConflictError(f"{request.kind.value} {request.name!r} of model {request.model!r} exists; delete it first")
         refs = stores.refs(request.model)
-        remap = refs.remap(head)
-        own = refs.home_version(version.commit, head) if version.log != head.entry.log else None
-        if own is not None:  # found by way of a model that took it over
-            return table.with_ref(request.kind, request.name, Ref(own.row, head.n + 1))
-        if version.log != head.entry.log:
-            if not threats:
-                threats.append(stores.threats(head.entry))
-            threats[0].catch_up(head.entry)
-            if not threats[0].spares_version(version.map):
+        row = _own_row(refs, head, version)
+        if row is None:
+            threats = threats or stores.threats(head.entry)
+            threats.catch_up(head.entry)
+            if not threats.spares_version(version.map):
                 raise ConflictError(
                     f"{version.log}@{version.commit.short} is among what a collection may delete; try again when it is through, or call it "
                     "off (reg gc --undo)",
                     commit=version.commit.hex,
                 )
-        return table.with_ref(request.kind, request.name, Ref(_row(head, table, remap, version), head.n + 1))
+            row = _taken_over(head, table, version)
+        return table.with_ref(request.kind, request.name, Ref(row, head.n + 1))
 
     return _move(stores, request, change, version)
 
@@ -91,13 +88,19 @@ def delete_ref(stores: Stores, request: MoveRequest) -> MoveReport:
     return _move(stores, request, change, None)
 
 
-def _row(head: Recorded, table: RefTable, remap: RemapTable, version: Version) -> VersionRow:
-    """The row of a version; another model's is introduced to this one by the entry to come, unless a ref stands at it already."""
-    if version.log == head.entry.log:  # it may have been repacked since it was resolved
-        current = remap.of(version.at, version.map)
-        if current is None:
-            raise retired_error(version.log, version.commit, version.number)
-        return replace(version.row, map=current)
+def _own_row(refs: ModelRefs, head: Recorded, version: Version) -> VersionRow | None:
+    """The row of a version that was made in this log, also where it was found by way of a model that took it over; None for another's."""
+    if version.log != refs.model:
+        own = refs.home_version(version.commit, head)
+        return own.row if own else None
+    current = refs.remap(head).of(version.at, version.map)  # it may have been repacked since it was resolved
+    if current is None:
+        raise retired_error(version.log, version.commit, version.number)
+    return replace(version.row, map=current)
+
+
+def _taken_over(head: Recorded, table: RefTable, version: Version) -> VersionRow:
+    """The row of another model's version: the entry to come introduces it to this one, unless a ref stands at it already."""
     rows = (ref.version for kind in RefKind for ref in table.of(kind).values())
     introduced = next((row for row in rows if row and row.commit == version.commit), None)
     return introduced or replace(version.row, at=head.n + 1, number=head.entry.versions + 1)
@@ -112,10 +115,7 @@ def _move(
     refs = stores.refs(request.model)
     target = version.commit if version else None
     while True:
-        found = refs.head()
-        if found is None:
-            raise NotFoundError(f"model {request.model!r} has no versions yet; make one with reg commit", model=request.model)
-        head, table = found
+        head, table = refs.existing_head()
         current = table.of(request.kind).get(request.name)
         previous = current.commit if current else None
         _check_expected(request, previous)

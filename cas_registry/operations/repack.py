@@ -13,7 +13,7 @@ from itertools import accumulate, islice
 
 from cas_registry.chunking import Piece
 from cas_registry.codecs import encode_whole
-from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
+from cas_registry.errors import InvalidInputError, RegistryError
 from cas_registry.model.ids import CommitId, MapName
 from cas_registry.model.maps import Located
 from cas_registry.model.tensors import ElementType
@@ -34,7 +34,6 @@ from cas_registry.operations.transfer import (
     worker_pool,
 )
 from cas_registry.operations.version_files import VersionFile, VersionFiles, list_files
-from cas_registry.store.log import Recorded
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -99,7 +98,7 @@ def repack(stores: Stores, request: RepackRequest, *, progress: Progress, execut
     level = DEFAULT_LEVEL if request.level is None else request.level
     if not 1 <= level <= MAX_LEVEL:
         raise InvalidInputError(f"level is {level}: zstd's levels for this go from 1 to {MAX_LEVEL}")
-    heads = {model: _head(stores, model) for model in dict.fromkeys(request.models)}
+    heads = {model: stores.refs(model).existing_head()[0] for model in dict.fromkeys(request.models)}
     versions = {model: list(stores.refs(model).versions(head)) for model, head in heads.items()}
     together = [version for found in versions.values() for version in found]
     with closing(Ledger()) as ledger, worker_pool(executor) as pool:
@@ -134,13 +133,6 @@ def repack(stores: Stores, request: RepackRequest, *, progress: Progress, execut
         if remapped:
             _leave_hints(stores, ledger)
         return replace(_report(request, versions, ledger, roots, moved, before, after, elsewhere), remapped=remapped)
-
-
-def _head(stores: Stores, model: str) -> Recorded:
-    head = stores.log(model).head()
-    if head is None:
-        raise NotFoundError(f"model {model!r} has no versions yet; make one with reg commit", model=model)
-    return head
 
 
 def _elsewhere(stores: Stores, models: Iterable[str]) -> Needs:

@@ -96,7 +96,7 @@ def restore_version(stores: Stores, request: RetireRequest, commit: CommitId) ->
         raise InvalidInputError(f"{commit.short} is a version of model {recorded.entry.log!r}; restore it there")
     threats: Threats | None = None
     while True:
-        head, table = _head(refs)
+        head, table = refs.existing_head()
         now = refs.remap(head)
         introduced = recorded.entry.map
         assert introduced is not None  # noqa: S101 - it introduces a commit
@@ -121,7 +121,7 @@ def _retire(
     """Retire what `choose` says of the log's head (by the entries that introduced it); returns that, and which refs were deleted."""
     refs = stores.refs(request.model)
     while True:
-        head, table = _head(refs)
+        head, table = refs.existing_head()
         now = refs.remap(head)
         gone = choose(head, now)
         standing = [
@@ -157,13 +157,6 @@ def _append(
         return False
     refs.log.write_hint(entry.n)
     return True
-
-
-def _head(refs: ModelRefs) -> tuple[Recorded, RefTable]:
-    found = refs.head()
-    if found is None:
-        raise NotFoundError(f"model {refs.model!r} has no versions yet; make one with reg commit", model=refs.model)
-    return found
 
 
 def _map_before(refs: ModelRefs, head: Recorded, at: int, introduced: MapName) -> MapName:

@@ -74,17 +74,6 @@ class Catalogue:
 
         self._append(change)
 
-    def fence(self, epoch: int, settled: int, *, time_ms: int, who: str) -> Recorded:
-        """An entry whose writer, and all after it, know of collection `epoch`: the head if it is one, else a barrier."""
-
-        def barrier(head: Recorded) -> Entry | None:
-            if head.entry.gc_seen >= epoch:
-                return None
-            entry = self._next(head, time_ms=time_ms, who=who, why=f"collection {epoch}")
-            return replace(entry, op=Operation.BARRIER, gc_seen=epoch, gc_settled=max(settled, head.entry.gc_settled))
-
-        return self._append(barrier)
-
     def _next(self, head: Recorded, *, time_ms: int, who: str, why: str) -> Entry:
         return Entry(
             registry=self._registry,

@@ -97,9 +97,13 @@ class Epochs:
         found.update(zip(undecided, self.condemned(undecided), strict=True))
         for number, record in found.items():
             if record is None:
-                key = collection_key(number, CONDEMNED)
-                raise IntegrityError(f"{key} is missing from {self._backend.url}, and a log names it; run reg fsck", key=key)
+                raise self.missing(number)
         return [record for record in found.values() if record]
+
+    def missing(self, number: int) -> IntegrityError:
+        """What is said of a collection that a log tells of and that has no list."""
+        key = collection_key(number, CONDEMNED)
+        return IntegrityError(f"{key} is missing from {self._backend.url}, and a log names it; run reg fsck", key=key)
 
     def condemn(self, record: Condemned) -> bool:
         """Begin a collection. False where another one has its number."""

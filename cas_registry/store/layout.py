@@ -1,8 +1,12 @@
 """The one place that spells keys. See docs/format.md, "Keys"."""
 
+from typing import TYPE_CHECKING
+
 from cas_registry.model.entry import CATALOGUE
 from cas_registry.model.ids import CommitId, EntryId, FileId, MapName, PackName, RefTableId, RemapId, TreeId
-from cas_registry.model.signature import KeyId
+
+if TYPE_CHECKING:
+    from cas_registry.model.signature import KeyId
 
 FORMAT_KEY = "format"
 COMMITS = "commits/"
@@ -40,7 +44,7 @@ def collection_key(epoch: int, record: str) -> str:
     return f"{COLLECTIONS}{epoch:010d}/{record}"
 
 
-def signature_key(entry: EntryId, key: KeyId) -> str:
+def signature_key(entry: EntryId, key: "KeyId") -> str:
     """The signature of a log entry by one key."""
     return f"{signatures_prefix(entry)}{key.hex}"
 

@@ -5,9 +5,10 @@ however long the log. The hint is never believed: a stale one costs reads, a wro
 """
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cas_registry.backends import Backend
@@ -19,7 +20,7 @@ from cas_registry.errors import (
     OutcomeUnknownError,
     RegistryError,
 )
-from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, decode_entry, encode_entry
+from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, Operation, RefTable, decode_entry, encode_entry
 from cas_registry.model.ids import EntryId
 from cas_registry.store.layout import entry_key, hint_key
 
@@ -96,6 +97,25 @@ class Log:
                 break
             recorded.append(self._decode(following, data))
         return recorded
+
+    def fence(self, epoch: int, settled: int, *, time_ms: int, who: str) -> Recorded:
+        """An entry whose writer, and all after it, know of collection `epoch`: the head if it is one, else a barrier. It changes nothing else; a
+        model's log without entries begins with it."""
+        while True:
+            head = self.head()
+            if head is not None and head.entry.gc_seen >= epoch:
+                return head
+            before = head.entry if head else Entry(
+                self._registry, self.name, 0, None, "", Operation.SET, time_ms, who, "", refs=RefTable()
+            )  # fmt: skip
+            entry = replace(
+                before, n=before.n + 1, prev=head.id if head else None, nonce=secrets.token_hex(16), op=Operation.BARRIER, time_ms=time_ms,
+                who=who, why=f"collection {epoch}", commit=None, tree=None, map=None, format=None, stats=None, gc_seen=epoch,
+                gc_settled=max(settled, before.gc_settled),
+            )  # fmt: skip
+            if appended := self.append(entry):
+                self.write_hint(entry.n)
+                return appended
 
     def append(self, entry: Entry) -> Recorded | None:
         """Create the entry. None when another writer took its number; then read the head and decide anew.

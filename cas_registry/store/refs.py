@@ -86,6 +86,13 @@ class ModelRefs:
         recorded = self.log.head()
         return None if recorded is None else (recorded, self.table(recorded))
 
+    def existing_head(self) -> tuple[Recorded, RefTable]:
+        """The log's last entry with its table. NotFoundError for a model without versions."""
+        found = self.head()
+        if found is None:
+            raise NotFoundError(f"model {self.model!r} has no versions yet; make one with reg commit", model=self.model)
+        return found
+
     def table(self, recorded: Recorded) -> RefTable:
         """The branches and tags as an entry leaves them."""
         refs = recorded.entry.refs
@@ -141,36 +148,13 @@ class ModelRefs:
             gc_settled=before.gc_settled if before else 0,
         )
 
-    def fence(self, epoch: int, settled: int, *, registry: str, time_ms: int, who: str) -> Recorded:
-        """An entry whose writer, and all after it, know of collection `epoch`: the head if it is one, else a barrier."""
-        while True:
-            head = self.log.head()
-            if head is not None and head.entry.gc_seen >= epoch:
-                return head
-            if head is None:
-                entry = self.next_entry(None, RefTable(), registry=registry, time_ms=time_ms, who=who, why="")
-            else:
-                entry = replace(
-                    head.entry, n=head.n + 1, prev=head.id, nonce=secrets.token_hex(16), time_ms=time_ms, who=who,
-                    commit=None, tree=None, map=None, stats=None,
-                )  # fmt: skip
-            entry = replace(
-                entry, op=Operation.BARRIER, why=f"collection {epoch}", gc_seen=epoch, gc_settled=max(settled, entry.gc_settled)
-            )
-            if appended := self.log.append(entry):
-                self.log.write_hint(entry.n)
-                return appended
-
     def version(self, row: VersionRow) -> Version:
         """A row of the ref table that the head leaves as a version."""
         return Version(self.model, self.model, row.commit, row.at, row.number, row.tree, row.map)
 
     def resolve(self, revision: Revision, *, now_ms: int) -> Version:
         """The version that a revision names. NotFoundError says what was looked for and what there is."""
-        found = self.head()
-        if found is None:
-            raise NotFoundError(f"model {self.model!r} has no versions yet; make one with reg commit", model=self.model)
-        head, table = found
+        head, table = self.existing_head()
         live = table.find(revision.name)
         if live is None:
             if revision.back or revision.as_of is not None:

@@ -1,6 +1,9 @@
-"""The stores of one registry, opened together."""
+"""The stores of one registry, opened together. Those that few verbs need are loaded when they are asked for."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cas_registry.backends import Backend
 from cas_registry.backends.wrappers import SingleWriterBackend
@@ -11,13 +14,15 @@ from cas_registry.model.ids import FormatId
 from cas_registry.model.names import check_model
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format, encode_format, format_body
 from cas_registry.store.catalogue import Catalogue, first_entry
-from cas_registry.store.epochs import Epochs, Threats
 from cas_registry.store.layout import FORMAT_KEY, entry_key
 from cas_registry.store.log import Log
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import ModelRefs
-from cas_registry.store.signatures import SignatureStore
 from cas_registry.store.watch import Watch
+
+if TYPE_CHECKING:
+    from cas_registry.store.epochs import Epochs, Threats
+    from cas_registry.store.signatures import SignatureStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,14 @@ class Stores:
     @property
     def epochs(self) -> Epochs:
         """The records of collections."""
+        from cas_registry.store.epochs import Epochs  # noqa: PLC0415 - see above
+
         return Epochs(self.backend, self.format.registry)
 
     def threats(self, head: Entry | None) -> Threats:
         """What a writer who has read this head of a log (None: of a log that does not exist yet) must not name."""
+        from cas_registry.store.epochs import Threats  # noqa: PLC0415 - see above
+
         return Threats(self.epochs, self.objects, head or self.catalogue.head().entry)
 
     def log(self, model: str) -> Log:
@@ -53,6 +62,8 @@ class Stores:
     @property
     def signatures(self) -> SignatureStore:
         """The signatures of log entries."""
+        from cas_registry.store.signatures import SignatureStore  # noqa: PLC0415 - see above
+
         return SignatureStore(self.backend)
 
 

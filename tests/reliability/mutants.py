@@ -114,7 +114,7 @@ MUTANTS = (
         10, "the catalogue is not fenced", "operations/collection.py",
         (
             (
-                "        catalogue = self._stores.catalogue.fence(epoch, self._settled, time_ms=time_ms, who=who)\n",
+                "        catalogue = self._stores.catalogue.log.fence(epoch, self._settled, time_ms=time_ms, who=who)\n",
                 "        catalogue = self._stores.catalogue.head()\n",
             ),
         ),

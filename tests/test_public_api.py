@@ -68,7 +68,7 @@ def test_the_package_says_that_it_is_typed() -> None:
 
 @pytest.mark.parametrize("kind", [reg.Registry, reg.Model])
 def test_every_public_method_is_typed_and_says_what_it_does(kind: type) -> None:
-    members = {name: member for name, member in vars(kind).items() if not name.startswith("_")}
+    members = {name: member for name, member in inspect.getmembers(kind) if not name.startswith("_")}
     assert len(members) >= 8
     for name, member in members.items():
         function = member.fget if isinstance(member, property) else member

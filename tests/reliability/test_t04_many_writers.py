@@ -5,7 +5,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 
 from cas_registry.backends.remote import RemoteBackend, open_filesystem
 from cas_registry.backends.wrappers import RetryingBackend
@@ -21,7 +20,6 @@ WRITERS = 16
 LOST, REFUSED = 0.05, 0.02
 
 
-@pytest.mark.timeout(600)
 def test_every_commit_is_in_history_once(matrix: Row, tmp_path: Path) -> None:
     chance = random.Random(4)
 

@@ -1,0 +1,41 @@
+"""What all of a model's faces share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cas_registry.face.world import World
+from cas_registry.model.revision import Revision, parse_revision
+from cas_registry.store.refs import Version
+from cas_registry.store.stores import Stores
+
+if TYPE_CHECKING:
+    pass
+
+
+class ModelBase:
+    """A model's name, the stores it lies in, and how its revisions are resolved."""
+
+    def __init__(self, stores: Stores, world: World, name: str) -> None:
+        self._stores = stores
+        self._world = world
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"Model({self._name!r} of {self._stores.backend.url!r})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def resolve(self, revision: str) -> Version:
+        """The version that a revision names, in at most three reads for a branch or tag. NotFoundError says what there is."""
+        parsed = parse_revision(revision)
+        return self._resolve(parsed)
+
+    @property
+    def _now_ms(self) -> int:
+        return self._world.clock_ns() // 1_000_000
+
+    def _resolve(self, revision: Revision) -> Version:
+        return self._stores.refs(revision.model or self._name).resolve(revision, now_ms=self._now_ms)

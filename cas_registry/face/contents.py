@@ -1,0 +1,357 @@
+"""What goes into a version, and comes out of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cas_registry.backends import is_remote
+from cas_registry.errors import FormatError, InvalidInputError, NotFoundError
+from cas_registry.face.infos import FileInfo
+from cas_registry.face.moves import Moves
+from cas_registry.face.world import AnyPath
+from cas_registry.model.canonical import Scalar
+from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.revision import parse_revision
+from cas_registry.model.tree import TreeEntry
+from cas_registry.operations.progress import NoProgress, Progress
+from cas_registry.store.refs import Version
+from cas_registry.worktree.binding import (
+    FolderState,
+    read_state,
+    write_state,
+)
+from cas_registry.worktree.file_cache import FileCache
+from cas_registry.worktree.stat_cache import StatCache
+from cas_registry.worktree.target import TargetFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from cas_registry.operations.checkout import CheckoutReport
+    from cas_registry.operations.commit import CommitReport
+    from cas_registry.operations.plan import CommitPlan
+    from cas_registry.operations.repack import RepackReport
+    from cas_registry.operations.status import StatusReport
+    from cas_registry.operations.tensors import TensorInfo
+
+
+class Contents(Moves):
+    """The files and tensors of a model's versions."""
+
+    def commit(
+        self,
+        paths: AnyPath | Sequence[AnyPath],
+        *,
+        branch: str = "main",
+        message: str = "",
+        params: Mapping[str, Scalar] | None = None,
+        metrics: Mapping[str, Scalar] | None = None,
+        framework: Mapping[str, Scalar] | None = None,
+        inputs: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        base: str | None = None,
+        delta: str = "auto",
+        expect: str | None = None,
+        allow_empty: bool = False,
+        author: str | None = None,
+        sign: bool = False,
+        key: AnyPath | None = None,
+        progress: Progress | None = None,
+    ) -> CommitReport:
+        """Commit a folder (its contents are the version) or several paths (each under its own name).
+
+        Returns once the version is durable. Concurrent commits to one branch all land, one after another; with `expect` (a
+        revision) the branch must stand there, else ConflictError. `tags` move in the same step. `delta`
+        is auto, never or always: whether tensors may be stored as differences to the parent's or the `base`'s, and whether fetching those
+        has a budget (4 GiB from a remote store). A folder equal to the
+        branch's head makes no commit (`report.created` is False) unless `allow_empty`. With `sign` the log entry is signed, as by
+        `Model.sign`, before it is there; where no commit is made, the one that put the branch where it stands.
+        Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError, OutcomeUnknownError.
+        """
+        from cas_registry.operations.commit import CommitRequest, check_delta, commit_files
+
+        items = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+        folders = [Path(fspath(item)) for item in items]
+        request = CommitRequest(
+            model=self._name,
+            paths=folders,
+            author=author or self._world.author,
+            time_ms=self._now_ms,
+            branch=branch,
+            message=message,
+            params=dict(params or {}),
+            metrics=dict(metrics or {}),
+            framework=dict(framework or {}),
+            inputs=tuple(inputs),
+            tags=tuple(tags),
+            base=self.resolve(base) if base else None,
+            delta=check_delta(delta),
+            allow_empty=allow_empty,
+            expect=self.resolve(expect).commit if expect else None,
+            endorse=(endorser := self._endorser(key, wanted=sign)),
+        )
+        report = commit_files(
+            self._stores,
+            request,
+            stat_cache=self._stat_cache(folders[0] if len(folders) == 1 else None),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
+        if not report.created:
+            for tag in request.tags:
+                self.tag(tag, report.commit.hex, reason=message, sign=sign, key=key)
+        if endorser is None:
+            return report
+        signer = endorser.key if report.created else self._sign(branch, key, expect=report.commit).key
+        return replace(report, signed_by=signer)
+
+    def plan(
+        self,
+        paths: AnyPath | Sequence[AnyPath],
+        *,
+        branch: str = "main",
+        base: str | None = None,
+        delta: str = "auto",
+        prices: Mapping[str, Scalar] | None = None,
+        progress: Progress | None = None,
+    ) -> CommitPlan:
+        """What `commit` of the same paths would write: bytes raw, new and stored, requests, and dollars by `prices` (the fields of
+        `Prices`; by default the list prices of S3). Files are read and encoded; nothing is written anywhere."""
+        from cas_registry.operations.commit import CommitRequest, check_delta
+        from cas_registry.operations.plan import parse_prices, plan_commit
+
+        items = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+        folders = [Path(fspath(item)) for item in items]
+        request = CommitRequest(
+            model=self._name,
+            paths=folders,
+            author=self._world.author,
+            time_ms=self._now_ms,
+            branch=branch,
+            base=self.resolve(base) if base else None,
+            delta=check_delta(delta),
+        )
+        return plan_commit(
+            self._stores,
+            request,
+            prices=parse_prices(prices or {}),
+            stat_cache=self._stat_cache(folders[0] if len(folders) == 1 else None, read_only=True),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
+
+    def checkout(
+        self,
+        revision: str,
+        folder: AnyPath,
+        *,
+        paths: Iterable[str] = (),
+        force: bool = False,
+        remember: bool = True,
+        cache: bool = True,
+        link: bool = False,
+        verify: bool | None = None,
+        safe_only: bool = False,
+        progress: Progress | None = None,
+    ) -> CheckoutReport:
+        """Make `folder` hold the version: only files that differ are written; each is verified before it takes its name.
+
+        `paths` select files, folders or patterns. Files on disk that are of no version checked out there raise LocalEditsError
+        (nothing is changed) unless `force`. With `remember`, `folder/.reg/state.json` notes what the folder holds, so that
+        the next checkout can tell edits from versions, and take from the files what it need not fetch.
+
+        Files of a remote registry that are 1 MiB or larger are kept in the cache of this machine and copied from there (sharing
+        blocks, where the file system can), unless `cache` is False. With `link` they are not copied: the folder's files are further
+        names of the cache's, read-only, and whatever registry it is. Who makes such a file writable and edits it in place edits it
+        in every folder that has it; the cache notices, since it verifies what it gives.
+
+        With `verify` (by default where REG_VERIFY is 1) the version is the one that `Model.verify` accepts, or nothing is written.
+        With `safe_only`, UnsafeFileError lists the files that run code on loading, and those that nobody looked at, and nothing is
+        written. It goes by what was found when they were committed, which is the word of whoever committed them.
+        """
+        from cas_registry.operations.checkout import checkout_version
+
+        if link and not cache:
+            raise InvalidInputError("files are linked to the cache: link (--link) needs it, leave out no-cache")
+        target = Path(fspath(folder))
+        must_verify = self._world.verify if verify is None else verify
+        version = self.verify(revision).version if must_verify else self.resolve(revision)
+        patterns = tuple(paths)
+        state = self.folder_state(target)
+        if state and state.folder != ".":  # the folder remembers another one, which it committed
+            state = None
+        bases = [state.tree, *state.pending] if state else []
+        after = FolderState(
+            registry=self._stores.format.registry,
+            model=version.model,
+            folder=".",
+            commit=version.commit.hex,
+            tree=version.tree,
+            branch=parse_revision(revision).name,
+        )
+
+        def announce(opened: TargetFolder) -> None:
+            if remember and not patterns:
+                before = state or after
+                write_state(opened, replace(before, pending=tuple(dict.fromkeys([*before.pending, version.tree]))))
+
+        def conclude(opened: TargetFolder) -> None:
+            if remember and not patterns:
+                write_state(opened, after)
+
+        return checkout_version(
+            self._stores,
+            version,
+            target,
+            base_trees=bases,
+            base_commit=_commit_of(state) if state else None,
+            patterns=patterns,
+            force=force,
+            file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
+            link=link,
+            safe_only=safe_only,
+            stat_cache=self._stat_cache(target),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+            announce=announce,
+            conclude=conclude,
+        )
+
+    def folder_state(self, folder: AnyPath) -> FolderState | None:
+        """What a folder holds according to its own `.reg/state.json`, if that is about this registry."""
+        state = read_state(Path(fspath(folder)))
+        return state if state and state.registry == self._stores.format.registry else None
+
+    def status(self, folder: AnyPath, revision: str, *, progress: Progress | None = None) -> StatusReport:
+        """How a folder differs from a version: what a commit of it would add, change and remove."""
+        from cas_registry.operations.status import compare_folder
+
+        version = self.resolve(revision)
+        path = Path(fspath(folder))
+        return compare_folder(
+            self._stores,
+            version.tree,
+            path,
+            stat_cache=self._stat_cache(path),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
+
+    def files(self, revision: str, paths: Iterable[str] = ()) -> list[FileInfo]:
+        """The files of a version (or those that `paths` select), sorted by path. Reads trees and maps only."""
+        from cas_registry.operations.version_files import list_files, marks_of, select
+
+        version = self.resolve(revision)
+        files = select(list_files(self._stores.objects, version.tree)[0], tuple(paths))
+        marks = marks_of(self._stores.objects, version.map, ((file.entry, file.folder) for file in files))
+        return [
+            FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode, mark)
+            for file, mark in zip(files, marks, strict=True)
+        ]
+
+    def ls(self, revision: str) -> list[FileInfo]:
+        """The entries right in one folder of a version: `prod` or `prod:folder`; a file lists as itself."""
+        from cas_registry.operations.version_files import marks_of
+
+        parsed = parse_revision(revision)
+        version = self._resolve(parsed)
+        tree_id, prefix = version.tree, ""
+        entries: Sequence[TreeEntry] | None = None
+        for name in parsed.path.split("/") if parsed.path else ():
+            entry = None if entries else self._stores.objects.read_tree(tree_id).get(name)
+            if entry is None:
+                raise NotFoundError(f"{revision}: there is no {prefix}{name} in this version", path=parsed.path)
+            if isinstance(entry.id, TreeId):
+                tree_id, prefix = entry.id, f"{prefix}{name}/"
+            else:
+                entries = [entry]
+        if entries is None:
+            entries = self._stores.objects.read_tree(tree_id).entries
+        files = [entry for entry in entries if not entry.is_folder]
+        marks = marks_of(self._stores.objects, version.map, ((entry, tree_id) for entry in files))
+        mark_of = {entry.name: mark for entry, mark in zip(files, marks, strict=True)}
+        return [
+            FileInfo(f"{prefix}{entry.name}", entry.size_bytes, entry.id, entry.mode, mark_of.get(entry.name))
+            for entry in entries
+        ]
+
+    def open(self, revision: str, path: str | None = None) -> io.BufferedReader:
+        """A file of a version as a seekable, read-only file object: fetches what is read, verifies every chunk.
+
+        Goes on reading the version that it was opened at, whatever moves meanwhile. Give `path`, or `REV:PATH`.
+        """
+        from cas_registry.operations.reading import open_file
+
+        version, where = self._file(revision, path)
+        return open_file(self._stores, version, where)
+
+    def read_bytes(self, revision: str, path: str | None = None) -> bytes:
+        """The whole of a file, verified."""
+        from cas_registry.operations.reading import read_file
+
+        version, where = self._file(revision, path)
+        return read_file(self._stores, version, where)
+
+    def tensors(self, revision: str, path: str | None = None) -> list[TensorInfo]:
+        """The tensors of a version, or of one of its files (`path`, or `REV:PATH`): names, types, shapes, sizes. No data is read.
+
+        Those that an ONNX model keeps in a file beside it are that file's.
+        """
+        from cas_registry.operations.tensors import list_tensors
+
+        parsed = parse_revision(revision)
+        return list_tensors(self._stores, self._resolve(parsed), path or parsed.path)
+
+    def tensor(self, revision: str, name: str, path: str | None = None) -> npt.NDArray[np.generic]:
+        """One tensor as a numpy array (bfloat16 and fp8 by ml_dtypes), from its own chunks alone, each verified.
+
+        Raises NotFoundError; InvalidInputError where several files have it and `path` (or `REV:PATH`) does not say which.
+        """
+        from cas_registry.operations.tensors import read_tensor
+
+        parsed = parse_revision(revision)
+        return read_tensor(self._stores, self._resolve(parsed), name, path or parsed.path)
+
+    def repack(self, *, level: int | None = None, dry_run: bool = False, progress: Progress | None = None) -> RepackReport:
+        """Encode all versions anew, each tensor against the best of all versions, the rest by zstd at `level`, in full packs.
+
+        No id changes, and whoever reads meanwhile goes on. Where less than 1 % and 1 MiB would be gained, or in a dry run, nothing is written.
+        What the versions no longer need stays in the bucket (`report.unreferenced_bytes`).
+        """
+        from cas_registry.operations.repack import RepackRequest, repack
+
+        request = RepackRequest([self._name], self._world.author, self._now_ms, level, dry_run)
+        return repack(self._stores, request, progress=progress or NoProgress())
+
+    def _file(self, revision: str, path: str | None) -> tuple[Version, str]:
+        parsed = parse_revision(revision)
+        where = path or parsed.path
+        if not where:
+            raise InvalidInputError(f"which file of {revision}? Give its path, as in {revision}:config.json")
+        return self._resolve(parsed), where
+
+    def _file_cache(self, *, wanted: bool) -> FileCache:
+        folder = self._world.cache_folder if wanted else None
+        return FileCache(folder, limit_bytes=self._world.cache_bytes if folder else 0, clock_ns=self._world.clock_ns)
+
+    def _stat_cache(self, folder: Path | None, *, read_only: bool = False) -> StatCache:
+        cache = self._world.cache_folder
+        if cache is None or folder is None:
+            return StatCache(None)
+        return StatCache(
+            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.cache",
+            read_only=read_only,
+        )
+
+
+def _commit_of(state: FolderState) -> CommitId | None:
+    try:
+        return CommitId.parse(state.commit)
+    except FormatError:
+        return None

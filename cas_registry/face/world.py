@@ -1,0 +1,32 @@
+"""What the face needs to know of the world outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+AnyPath = str | PathLike[str]
+
+
+class World(Protocol):
+    """Who is at work, where the cache is and how large its files may grow together, what time it is, where to remember what was seen
+    of logs, what to sign with, whom to trust, and whether to check out nothing else."""
+
+    @property
+    def author(self) -> str: ...
+    @property
+    def cache_folder(self) -> Path | None: ...
+    @property
+    def cache_bytes(self) -> int: ...
+    @property
+    def clock_ns(self) -> Callable[[], int]: ...
+    @property
+    def state_folder(self) -> Path | None: ...
+    @property
+    def signing_key(self) -> Path | None: ...
+    @property
+    def allowed_signers(self) -> Path: ...
+    @property
+    def verify(self) -> bool: ...

@@ -5,7 +5,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-
 from cas_registry.backends.remote import RemoteBackend, open_filesystem
 from cas_registry.backends.wrappers import RetryingBackend
 from cas_registry.registry import registry_over

@@ -203,10 +203,10 @@ def test_the_author_defaults_to_the_user_and_can_be_given_for_all_and_for_one(
 
 def test_show_names_the_refs_at_a_version(tmp_path: Path, registry: Registry) -> None:
     model = registry.model("m")
-    model.commit(write_folder(tmp_path / "work", {"a": File(b"1")}), message="first", tags=["prod", "v1"])
+    model.commit(write_folder(tmp_path / "work", {"a": File(b"1")}), message="first", tags=["prod", "r1"])
     model.branch("try", "main")
     shown = model.show("main")
-    assert (shown.commit.message, shown.branches, shown.tags) == ("first", ("main", "try"), ("prod", "v1"))
+    assert (shown.commit.message, shown.branches, shown.tags) == ("first", ("main", "try"), ("prod", "r1"))
     assert model.show(shown.version.commit.hex) == shown
 
 

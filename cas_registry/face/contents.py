@@ -16,6 +16,7 @@ from cas_registry.face.moves import Moves
 from cas_registry.face.world import AnyPath
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.inputs import Input
 from cas_registry.model.revision import parse_revision
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.progress import NoProgress, Progress
@@ -53,7 +54,7 @@ class Contents(Moves):
         params: Mapping[str, Scalar] | None = None,
         metrics: Mapping[str, Scalar] | None = None,
         framework: Mapping[str, Scalar] | None = None,
-        inputs: Iterable[str] = (),
+        inputs: Iterable[Input] = (),
         tags: Iterable[str] = (),
         base: str | None = None,
         delta: str = "auto",

@@ -4,7 +4,7 @@ Entry n of a model's log holds the whole table of its branches and tags; entry n
 Each names the hash of entry n - 1, so that a log is a hash chain and an audit trail at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -12,7 +12,9 @@ from cas_registry.errors import FormatError, HostileNameError, LimitError
 from cas_registry.model import canonical
 from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, TreeId
 from cas_registry.model.keep import EVERY_MODEL, Keep, decode_keep, keep_value
-from cas_registry.model.names import check_model, check_ref
+from cas_registry.model.names import RELEASE, check_log, check_model, check_ref
+from cas_registry.model.note import Note, decode_note, note_value
+from cas_registry.model.rules import TagRules, decode_rules, rules_value
 
 MAX_ENTRY_BYTES = 1024 * 1024
 MAX_INLINE_TABLE_BYTES = 64 * 1024  # a larger ref table is stored as an object of its own
@@ -21,19 +23,21 @@ MAX_EPOCH = 10**10 - 1  # likewise
 MAX_REFS = 100_000
 MAX_WHO_BYTES = 1024
 MAX_WHY_BYTES = 64 * 1024
+MAX_RELEASED = 10_000  # models in one release
 CATALOGUE = "catalogue"
 
 _FIELDS = (
     "registry", "log", "n", "prev", "nonce", "op", "refs", "models", "format", "commit", "tree", "map", "versions", "remap",
-    "keep", "gc_seen", "gc_settled", "time", "who", "why", "stats",
+    "note", "notes", "keep", "rules", "releases", "release", "gc_seen", "gc_settled", "time", "who", "why", "stats",
 )  # fmt: skip
 
 
 class Operation(StrEnum):
-    """What an entry does: SET moves refs, REMAP gives versions other maps, RETIRE takes versions or a model away, BARRIER tells
-    every later writer of a collection."""
+    """What an entry does: SET moves refs, NOTE says something of a version, REMAP gives versions other maps, RETIRE takes versions or a
+    model away, BARRIER tells every later writer of a collection."""
 
     SET = "set"
+    NOTE = "note"
     RETIRE = "retire"
     REMAP = "remap"
     BARRIER = "barrier"
@@ -109,6 +113,16 @@ class ModelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A version in a release: the commit that entry `at` of its model's log introduced as the log's `number`-th, with its tree."""
+
+    commit: CommitId
+    at: int
+    number: int
+    tree: TreeId
+
+
+@dataclass(frozen=True, slots=True)
 class CommitStats:
     """What a commit cost, for people: files and raw bytes of the version, raw and stored bytes that were new in it."""
 
@@ -120,11 +134,14 @@ class CommitStats:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a log. A model's log has `refs` (inline or as the id of a spilled table), the catalogue has `models`.
+    """One entry of a log. A model's log has `refs` (inline or as the id of a spilled table), the catalogue has `models`, and the log of a
+    release has `release`: a version of each of its models.
 
     `commit`, `tree` and `map` are set where the entry introduces a commit; `versions` counts the commits introduced so far. `remap`
     is the table of the versions that have another map by now.
-    `keep` holds the retention policies of models, `"*"` that of all others; in the catalogue only.
+    `note` is what a NOTE says; `notes` counts them so far.
+    `keep` holds the retention policies of models, `"*"` that of all others; `rules` the rules of tags by model, `"*"` those of all;
+    `releases` lists the releases, as `models` the models. All three are in the catalogue only.
     Collections up to `gc_seen` have begun: whoever writes after this entry knows their lists. Those up to `gc_settled` are over.
     `format` holds the registry's format body in entry 1 of the catalogue: the copy from which a lost `format` is rebuilt.
     """
@@ -146,7 +163,12 @@ class Entry:
     map: MapName | None = None
     versions: int = 0
     remap: RemapId | None = None
+    note: Note | None = None
+    notes: int = 0
     keep: Mapping[str, Keep] | None = None
+    rules: Mapping[str, TagRules] | None = None
+    releases: Mapping[str, ModelRow] | None = None
+    release: Mapping[str, ReleaseRow] | None = None
     gc_seen: int = 0
     gc_settled: int = 0
     stats: CommitStats | None = None
@@ -175,6 +197,11 @@ def encode_entry(entry: Entry) -> bytes:
             "map": entry.map.hex if entry.map else None,
             "versions": entry.versions,
             "remap": entry.remap.hex if entry.remap else None,
+            "note": None if entry.note is None else note_value(entry.note),
+            "notes": entry.notes,
+            "rules": None if entry.rules is None else {model: rules_value(rules) for model, rules in entry.rules.items()},
+            "releases": _models_value(entry.releases),
+            "release": release_value(entry.release),
             "keep": None if entry.keep is None else {model: keep_value(rule) for model, rule in entry.keep.items()},
             "gc_seen": entry.gc_seen,
             "gc_settled": entry.gc_settled,
@@ -195,24 +222,16 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         raise FormatError(f"a log entry of {len(data):,} bytes is over the limit of {MAX_ENTRY_BYTES:,}")
     identity, body = canonical.unseal(data, EntryId)
     (
-        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, remap, keep, gc_seen,
-        gc_settled, time, who, why, stats,
+        registry, log, n, prev, nonce, op, refs, models, registry_format, commit, tree, map_root, versions, remap, note, notes,
+        keep, rules, releases, release, gc_seen, gc_settled, time, who, why, stats,
     ) = canonical.fields(canonical.decode(body, kind="entry"), *_FIELDS, what="entry")  # fmt: skip
     if not isinstance(op, str) or op not in _OPERATIONS:
         raise FormatError(f"a log entry with the operation {str(op)[:40]!r}")
-    if (models is None) == (log == CATALOGUE) or (refs is None) != (log == CATALOGUE):
-        raise FormatError("an entry of the catalogue holds models, every other one refs")
-    if len({commit is None, tree is None, map_root is None}) > 1:
-        raise FormatError("a log entry that introduces a commit names its tree and its map too")
-    if (remap is not None and log == CATALOGUE) or (op == Operation.REMAP and (remap is None or commit is not None)):
-        raise FormatError("an entry that remaps names a table, introduces no commit, and is of a model's log")
-    if op in (Operation.RETIRE, Operation.BARRIER) and commit is not None:
-        raise FormatError("an entry that retires, or tells of a collection, introduces no commit")
-    if keep is not None and log != CATALOGUE:
-        raise FormatError("retention policies stand in the catalogue")
+    _check_kind_of_log(log, models, release, refs, catalogue_only=(keep, rules, releases))
+    _check_operation(op, refs, note, remap, commit, tree, map_root)
     entry = Entry(
         registry=canonical.hex_digits(registry, what="registry"),
-        log=CATALOGUE if log == CATALOGUE else _log_name(log),
+        log=CATALOGUE if log == CATALOGUE else _checked(check_log, log, what="log"),
         n=canonical.integer(n, what="n", maximum=MAX_ENTRY_NUMBER),
         prev=None if prev is None else EntryId.parse(prev),
         nonce=canonical.hex_digits(nonce, what="nonce"),
@@ -228,7 +247,12 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
         map=None if map_root is None else MapName.parse(map_root),
         versions=canonical.integer(versions, what="versions"),
         remap=None if remap is None else RemapId.parse(remap),
+        note=None if note is None else decode_note(note),
+        notes=canonical.integer(notes, what="notes", maximum=MAX_ENTRY_NUMBER),
         keep=None if keep is None else _decode_keep(keep),
+        rules=None if rules is None else _decode_rules(rules),
+        releases=None if releases is None else _decode_models(releases),
+        release=None if release is None else _decode_release(release),
         gc_seen=canonical.integer(gc_seen, what="gc_seen", maximum=MAX_EPOCH),
         gc_settled=canonical.integer(gc_settled, what="gc_settled", maximum=MAX_EPOCH),
         stats=_decode_stats(stats),
@@ -238,6 +262,39 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
     if entry.n < 1 or (entry.prev is None) != (entry.n == 1):
         raise FormatError("the first entry of a log is number 1 and the only one without a predecessor")
     return identity, entry
+
+
+def _check_kind_of_log(
+    log: canonical.Json,
+    models: canonical.Json,
+    release: canonical.Json,
+    refs: canonical.Json,
+    *,
+    catalogue_only: Sequence[canonical.Json],
+) -> None:
+    in_catalogue = log == CATALOGUE
+    in_release = isinstance(log, str) and log.startswith(RELEASE)
+    held = [value is not None for value in (models, release, refs)]
+    if held != [in_catalogue, in_release, not in_catalogue and not in_release]:
+        raise FormatError("an entry of the catalogue holds models, one of a release its versions, every other one refs")
+    if not in_catalogue and any(value is not None for value in catalogue_only):
+        raise FormatError("policies, rules and the list of releases stand in the catalogue")
+
+
+def _check_operation(
+    op: str, refs: canonical.Json, note: canonical.Json, remap: canonical.Json, *introduced: canonical.Json
+) -> None:
+    commit = introduced[0]
+    if len({value is None for value in introduced}) > 1:
+        raise FormatError("a log entry that introduces a commit names its tree and its map too")
+    if refs is None and (commit, note, remap) != (None, None, None):
+        raise FormatError("only a model's log introduces commits, notes and remaps")
+    if op == Operation.REMAP and (remap is None or commit is not None):
+        raise FormatError("an entry that remaps names a table, and introduces no commit")
+    if op in (Operation.NOTE, Operation.RETIRE, Operation.BARRIER) and commit is not None:
+        raise FormatError("an entry that notes, retires, or tells of a collection, introduces no commit")
+    if (note is None) == (op == Operation.NOTE):
+        raise FormatError("an entry holds a note if it says so")
 
 
 def encode_ref_table(table: RefTable) -> bytes:
@@ -313,8 +370,34 @@ def _decode_models(value: canonical.Json) -> dict[str, ModelRow]:
         if not isinstance(row, list) or len(row) != _MODEL_COLUMNS or row[0] not in ("live", "retired"):
             raise FormatError("a model that is not [live or retired, since]")
         since = canonical.integer(row[1], what="since", maximum=MAX_ENTRY_NUMBER)
-        models[_log_name(name)] = ModelRow(since, retired=row[0] == "retired")
+        models[_model_name(name)] = ModelRow(since, retired=row[0] == "retired")
     return models
+
+
+def release_value(release: Mapping[str, ReleaseRow] | None) -> canonical.Json:
+    """The versions of a release as its log entry holds them."""
+    if release is None:
+        return None
+    return {model: [row.commit.hex, row.at, row.number, row.tree.hex] for model, row in release.items()}
+
+
+def _decode_release(value: canonical.Json) -> dict[str, ReleaseRow]:
+    rows = canonical.mapping(value, what="release")
+    if len(rows) > MAX_RELEASED:
+        raise FormatError(f"a release of more than {MAX_RELEASED:,} models")
+    return {_model_name(model): _decode_release_row(row) for model, row in rows.items()}
+
+
+def _decode_release_row(row: canonical.Json) -> ReleaseRow:
+    if not isinstance(row, list) or len(row) != _RELEASE_COLUMNS:
+        raise FormatError("a version of a release that is not [commit, at, number, tree]")
+    commit, at, number, tree = row
+    return ReleaseRow(
+        CommitId.parse(commit),
+        canonical.integer(at, what="at", maximum=MAX_ENTRY_NUMBER),
+        canonical.integer(number, what="number", maximum=MAX_ENTRY_NUMBER),
+        TreeId.parse(tree),
+    )
 
 
 def _stats_value(stats: CommitStats | None) -> canonical.Json:
@@ -339,23 +422,32 @@ def _decode_stats(value: canonical.Json) -> CommitStats | None:
 
 def _decode_keep(value: canonical.Json) -> dict[str, Keep]:
     rules = canonical.mapping(value, what="keep")
-    return {model if model == EVERY_MODEL else _log_name(model): decode_keep(rule) for model, rule in rules.items()}
+    return {model if model == EVERY_MODEL else _model_name(model): decode_keep(rule) for model, rule in rules.items()}
+
+
+def _decode_rules(value: canonical.Json) -> dict[str, TagRules]:
+    rules = canonical.mapping(value, what="rules")
+    return {model if model == EVERY_MODEL else _model_name(model): decode_rules(rows) for model, rows in rules.items()}
 
 
 def _ref_name(name: str) -> str:
-    try:
-        return check_ref(name)
-    except HostileNameError as error:
-        raise FormatError(f"a ref with a hostile name: {error}") from error
+    return _checked(check_ref, name, what="ref")
 
 
-def _log_name(value: canonical.Json) -> str:
+def _model_name(value: canonical.Json) -> str:
+    return _checked(check_model, value, what="model")
+
+
+def _checked(check: Callable[[str], str], value: canonical.Json, *, what: str) -> str:
+    if not isinstance(value, str):
+        raise FormatError(f"a {what} that is not text")
     try:
-        return check_model(canonical.text(value, what="log", max_bytes=255))
+        return check(value)
     except HostileNameError as error:
-        raise FormatError(f"a log with a hostile name: {error}") from error
+        raise FormatError(f"a {what} with a hostile name: {error}") from error
 
 
 _REF_COLUMNS = (1, 6)
 _MODEL_COLUMNS = 2
+_RELEASE_COLUMNS = 4
 _OPERATIONS = {operation.value: operation for operation in Operation}

@@ -26,6 +26,8 @@ _DEVICES = frozenset(
 _RESERVED = frozenset({".git", ".reg"})  # a checkout must not plant a repository's or a binding's configuration
 _RESERVED_MODELS = frozenset({"head", "catalogue"})
 _HEX_ID = re.compile(r"[0-9a-fA-F]{64}")
+VERSION_NUMBER = re.compile(r"v([0-9]{1,10})")  # `v17`: a version by its number, so no ref's name
+RELEASE = "release:"  # before a release's name: what its log is called; no model's name has a colon
 _REF_FORBIDDEN = ("@", "~", "^", "{", "}")  # they separate the parts of a revision
 
 
@@ -66,6 +68,12 @@ def check_path(path: str) -> tuple[str, ...]:
 
 def check_ref(name: str) -> str:
     """Accept `name` as a branch or tag (components joined by `/`), or raise HostileNameError."""
+    if VERSION_NUMBER.fullmatch(name):
+        raise HostileNameError(f"{name!r} is the version of that number; choose another name for a branch or tag", name=name)
+    return _check_label(name)
+
+
+def _check_label(name: str) -> str:
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise HostileNameError(f"a ref of more than {MAX_NAME_BYTES} bytes: {_printable(name)}")
     if _HEX_ID.fullmatch(name):
@@ -84,9 +92,15 @@ def check_model(name: str) -> str:
     """Accept `name` as a model's name (one component), or raise HostileNameError."""
     if "/" in name:
         raise HostileNameError(f"the model name {_printable(name)} contains '/'; use '-' or '.' instead", name=name)
-    check_ref(name)
+    _check_label(name)
     if name.casefold() in _RESERVED_MODELS:
         raise HostileNameError(f"a model cannot be called {name!r}: the registry keeps that name for itself", name=name)
+    return name
+
+
+def check_log(name: str) -> str:
+    """Accept `name` as that of a model's log, or of a release's (`release:` and one component), or raise HostileNameError."""
+    check_model(name.removeprefix(RELEASE))
     return name
 
 

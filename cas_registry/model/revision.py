@@ -4,6 +4,7 @@ prod                  a tag or branch
 main~2                two first parents back; main^ is main~1
 main@{3}              where main stood three moves ago
 main@{2026-11-01}     where main stood at the end of that day (UTC); also a full ISO time, or `yesterday`
+v17                   the seventeenth version of the model's log
 8f3a91c2              8 or more hex digits of a commit
 fraud@prod:model.bin  of model `fraud`, the file `model.bin`
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cas_registry.errors import InvalidInputError
-from cas_registry.model.names import check_model, check_path, check_ref
+from cas_registry.model.names import VERSION_NUMBER, check_model, check_path, check_ref
 
 MIN_HEX_DIGITS = 8
 MAX_REVISION_BYTES = 8192
@@ -45,6 +46,12 @@ class Revision:
         """Whether the name could abbreviate a commit's id."""
         return bool(_HEX.fullmatch(self.name))
 
+    @property
+    def number(self) -> int | None:
+        """The version's number, where the name is one: `v17`."""
+        match = VERSION_NUMBER.fullmatch(self.name)
+        return int(match[1]) if match else None
+
 
 def parse_revision(text: str) -> Revision:
     """The parts of a revision. Raises InvalidInputError (or HostileNameError for a name outside the grammar)."""
@@ -52,13 +59,13 @@ def parse_revision(text: str) -> Revision:
     if match is None:
         raise InvalidInputError(
             f"not a revision: {text[:80]!r}. Write [MODEL@]REV[:PATH] with REV a tag, a branch, main~2, main@{{3}}, "
-            f"main@{{2026-11-01}} or {MIN_HEX_DIGITS} or more hex digits of a commit",
+            f"main@{{2026-11-01}}, v17 or {MIN_HEX_DIGITS} or more hex digits of a commit",
             revision=text[:80],
         )
     model, name, at, path = match["model"], match["name"], match["at"], match["path"]
     if model is not None:
         check_model(model)
-    if not _HEX.fullmatch(name):
+    if not _HEX.fullmatch(name) and not VERSION_NUMBER.fullmatch(name):
         check_ref(name)
     path = path.strip("/") if path else None
     if path:

@@ -12,9 +12,10 @@ from typing import Self
 
 from cas_registry.errors import FormatError, InvalidInputError
 from cas_registry.model import canonical
-from cas_registry.model.entry import MAX_ENTRY_NUMBER, Entry, Ref, RefTable
+from cas_registry.model.entry import MAX_ENTRY_NUMBER, Entry, Ref, RefTable, release_value
 from cas_registry.model.ids import ID_BYTES, EntryId, SignatureId, SignedRefsId
-from cas_registry.model.names import check_model
+from cas_registry.model.names import check_log
+from cas_registry.model.note import note_value
 
 NAMESPACE = "cas_registry"  # of `ssh-keygen -Y`: a signature made for another purpose is none here
 PAYLOAD_MAGIC = b"cas_registry/entry/v1\0"
@@ -75,8 +76,9 @@ class Signature:
 
 
 def signed_payload(entry: Entry, table: RefTable) -> bytes:
-    """The bytes that are signed for an entry that leaves `table`. InvalidInputError for one of the catalogue, which nobody signs."""
-    if entry.refs is None:
+    """The bytes that are signed for an entry that leaves `table` (of a release: no refs). InvalidInputError for one of the catalogue, which
+    nobody signs."""
+    if entry.models is not None:
         raise InvalidInputError("entries of the catalogue are not signed", n=entry.n)
     return PAYLOAD_MAGIC + canonical.encode(
         {
@@ -85,7 +87,9 @@ def signed_payload(entry: Entry, table: RefTable) -> bytes:
             "n": entry.n,
             "prev": entry.prev.hex if entry.prev else None,
             "op": entry.op.value,
-            "refs": SignedRefsId.of(encode_signed_refs(table)).hex,
+            "refs": None if entry.refs is None else SignedRefsId.of(encode_signed_refs(table)).hex,
+            "note": None if entry.note is None else note_value(entry.note),
+            "release": release_value(entry.release),
             "commit": entry.commit.hex if entry.commit else None,
             "tree": entry.tree.hex if entry.tree else None,
             "time": entry.time_ms,
@@ -194,6 +198,6 @@ def _strings(data: bytes) -> list[bytes]:
 
 def _log_name(value: canonical.Json) -> str:
     try:
-        return check_model(canonical.text(value, what="log", max_bytes=255))
+        return check_log(canonical.text(value, what="log", max_bytes=255))
     except InvalidInputError as error:
         raise FormatError(f"a signature of a log with a hostile name: {error}") from error

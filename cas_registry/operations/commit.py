@@ -15,6 +15,7 @@ from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, Entry, Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId, TreeId
+from cas_registry.model.inputs import Input
 from cas_registry.model.names import check_ref
 from cas_registry.operations.progress import Progress
 from cas_registry.store.log import Recorded
@@ -51,7 +52,7 @@ class CommitRequest:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, Scalar] = field(default_factory=dict)
     framework: Mapping[str, Scalar] = field(default_factory=dict)
-    inputs: Sequence[str] = ()
+    inputs: Sequence[Input] = ()
     tags: Sequence[str] = ()
     base: Version | None = None
     delta: str = "auto"

@@ -87,6 +87,8 @@ class Catalogue:
             why=why,
             models=head.entry.models,
             keep=head.entry.keep,
+            rules=head.entry.rules,
+            releases=head.entry.releases,
             gc_seen=head.entry.gc_seen,
             gc_settled=head.entry.gc_settled,
         )

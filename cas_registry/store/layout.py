@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cas_registry.model.entry import CATALOGUE
 from cas_registry.model.ids import CommitId, EntryId, FileId, MapName, PackName, RefTableId, RemapId, TreeId
+from cas_registry.model.names import RELEASE
 
 if TYPE_CHECKING:
     from cas_registry.model.signature import KeyId
@@ -15,6 +16,7 @@ MAPS = "maps/"
 PACKS = "packs/"
 FILES = "files/"
 REFS = "refs/"
+RELEASES = "releases/"
 SIGNATURES = "signatures/"
 QUARANTINE = "quarantine/"
 COLLECTIONS = "gc/"
@@ -55,7 +57,9 @@ def signatures_prefix(entry: EntryId) -> str:
 
 
 def log_prefix(log: str) -> str:
-    """The folder of a model's log, or of the catalogue."""
+    """The folder of a model's log, of a release's, or of the catalogue."""
+    if log.startswith(RELEASE):
+        return f"{RELEASES}{log.removeprefix(RELEASE)}/"
     return "catalogue/" if log == CATALOGUE else f"{REFS}{log}/"
 
 

@@ -110,7 +110,7 @@ class Log:
             )  # fmt: skip
             entry = replace(
                 before, n=before.n + 1, prev=head.id if head else None, nonce=secrets.token_hex(16), op=Operation.BARRIER, time_ms=time_ms,
-                who=who, why=f"collection {epoch}", commit=None, tree=None, map=None, format=None, stats=None, gc_seen=epoch,
+                who=who, why=f"collection {epoch}", commit=None, tree=None, map=None, format=None, note=None, stats=None, gc_seen=epoch,
                 gc_settled=max(settled, before.gc_settled),
             )  # fmt: skip
             if appended := self.append(entry):

@@ -24,6 +24,7 @@ from cas_registry.store.layout import entry_key, object_key
 from cas_registry.store.log import BATCH, Log, Recorded
 from cas_registry.store.objects import ObjectStore
 
+PROBES = 16  # entries read at once where a version is looked for by its number
 READ_BATCH = 256  # entries of a whole log read at once
 
 
@@ -144,6 +145,7 @@ class ModelRefs:
             refs=self._objects.write_ref_table(table) if spilled else table,
             versions=head.entry.versions if head else 0,
             remap=head.entry.remap if head else None,
+            notes=head.entry.notes if head else 0,
             gc_seen=before.gc_seen if before else 0,
             gc_settled=before.gc_settled if before else 0,
         )
@@ -156,6 +158,9 @@ class ModelRefs:
         """The version that a revision names. NotFoundError says what was looked for and what there is."""
         head, table = self.existing_head()
         live = table.find(revision.name)
+        if live is None and (number := revision.number) and not revision.back and revision.as_of is None:
+            version = self._by_number(number, head, table)
+            return self._ancestor(version.commit, revision, head) if revision.steps else version
         if live is None:
             if revision.back or revision.as_of is not None:
                 raise NotFoundError(self._unknown(revision.name, table), revision=revision.text)
@@ -298,6 +303,34 @@ class ModelRefs:
                 f"no commit of model {self.model!r} starts with {revision.name}{elsewhere}", revision=revision.text
             )
         return mine[0]
+
+    def _by_number(self, number: int, head: Recorded, table: RefTable) -> Version:
+        """The log's `number`-th version: of a ref's row, else found among the entries, each of which counts the versions so far."""
+        rows = (ref.version for kind in RefKind for ref in table.of(kind).values())
+        row = next((row for row in rows if row and row.number == number), None)
+        if row is not None:
+            return self.version(row)
+        if number > head.entry.versions:
+            raise NotFoundError(
+                f"model {self.model!r} has no version v{number}; the last one is v{head.entry.versions}", model=self.model
+            )
+        before, at = 0, head  # the version is introduced after entry `before`, and by entry `at` at the latest
+        while at.n - before > 1:
+            step = -(-(at.n - before) // PROBES)
+            for probe in self.log.read_many(range(before + step, at.n, step)):
+                if probe.entry.versions >= number:
+                    at = probe
+                    break
+                before = probe.n
+        if at.entry.commit is None or at.entry.versions != number:
+            key = entry_key(self.model, at.n)
+            raise IntegrityError(
+                f"{key} does not introduce version {number}, as the entries before and after it have it", key=key
+            )
+        version = self._introduced(at, self.remap(head))
+        if version is None:
+            raise retired_error(self.model, at.entry.commit, number)
+        return version
 
     def _acknowledged(self, candidates: Sequence[CommitId], head: Recorded) -> tuple[list[Version], list[NotFoundError]]:
         """The versions of those commits that a log introduces, and what is to be said of those that were retired."""

@@ -11,7 +11,7 @@ from cas_registry.errors import AlreadyExistsError, FormatError, IntegrityError,
 from cas_registry.model.canonical import seal
 from cas_registry.model.entry import CATALOGUE, MAX_ENTRY_BYTES, Entry, decode_entry
 from cas_registry.model.ids import FormatId
-from cas_registry.model.names import check_model
+from cas_registry.model.names import check_log
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format, encode_format, format_body
 from cas_registry.store.catalogue import Catalogue, first_entry
 from cas_registry.store.layout import FORMAT_KEY, entry_key
@@ -52,8 +52,8 @@ class Stores:
         return Threats(self.epochs, self.objects, head or self.catalogue.head().entry)
 
     def log(self, model: str) -> Log:
-        """The log of a model, whether it exists or not."""
-        return Log(self.backend, self.format.registry, check_model(model), watch=self.watch)
+        """The log of a model, or of a release (`release:NAME`), whether it exists or not."""
+        return Log(self.backend, self.format.registry, check_log(model), watch=self.watch)
 
     def refs(self, model: str) -> ModelRefs:
         """The branches and tags of a model."""

@@ -69,9 +69,10 @@ class Watch:
         forget_seen(self.path(log))
 
     def path(self, log: str) -> Path:
-        """The file of a log. Its name is a model's, which is a safe name on every system, or the catalogue's; a long one is hashed."""
+        """The file of a log. Its name is a model's, which is a safe name on every system, the catalogue's or a release's, whose colon is none
+        of those; a long one is hashed."""
         long = len(log.encode("utf-8")) > _LONGEST_NAME_BYTES
-        return self._folder / f"{FileId.of(log.encode('utf-8')).hex if long else log}.json"
+        return self._folder / f"{FileId.of(log.encode('utf-8')).hex if long else log.replace(':', '@')}.json"
 
     def _compare(self, log: str, seen: Seen, head: Recorded | None) -> None:
         last = seen.last

@@ -7,7 +7,7 @@ from tests.cli.shell import Shell, python
 
 def test_json_tells_all_of_a_commit(story: Shell):
     story.write("out/new.bin", b"new" * 1000)
-    found = story.reg("commit", "out", "-m", "third", "--tag", "candidate", "--tag", "v3", "--json").json
+    found = story.reg("commit", "out", "-m", "third", "--tag", "candidate", "--tag", "r3", "--json").json
     log = story.reg("log", "--json").json["commits"]
     assert found["commit"] == log[0]["commit"]
     assert found["parent"] == log[1]["commit"]
@@ -15,7 +15,7 @@ def test_json_tells_all_of_a_commit(story: Shell):
     assert (found["model"], found["branch"], found["number"], found["created"]) == ("fraud", "main", 3, True)
     assert (found["files"], found["new_bytes"]) == (3, 3000)
     assert found["raw_bytes"] == found["new_bytes"] + found["reused_bytes"] == 13 + 10240 + 3000
-    assert found["tags"] == log[0]["tags"] == ["candidate", "v3"]
+    assert found["tags"] == log[0]["tags"] == ["candidate", "r3"]
 
 
 def test_quiet_prints_the_id_alone(bound: Shell):

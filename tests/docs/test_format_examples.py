@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from itertools import groupby
@@ -24,11 +25,35 @@ from cas_registry.chunking import Piece
 from cas_registry.chunking.fastcdc import ContentDefinedChunker
 from cas_registry.codecs import decode_chunk
 from cas_registry.errors import HostileNameError
-from cas_registry.model import canonical, collection, commit, entry, keep, maps, names, packs, registry_format, signature
+from cas_registry.model import (
+    canonical,
+    collection,
+    commit,
+    entry,
+    inputs,
+    keep,
+    maps,
+    names,
+    note,
+    packs,
+    registry_format,
+    rules,
+    signature,
+)
 from cas_registry.model.canonical import encode_scalars
 from cas_registry.model.collection import Condemned, encode_condemned
 from cas_registry.model.commit import Commit, encode_commit
-from cas_registry.model.entry import CommitStats, Entry, Operation, Ref, RefTable, VersionRow, encode_entry, encode_ref_table
+from cas_registry.model.entry import (
+    CommitStats,
+    Entry,
+    Operation,
+    Ref,
+    RefTable,
+    ReleaseRow,
+    VersionRow,
+    encode_entry,
+    encode_ref_table,
+)
 from cas_registry.model.ids import (
     ChunkId,
     CollectionId,
@@ -45,12 +70,15 @@ from cas_registry.model.ids import (
     SignedRefsId,
     TreeId,
 )
+from cas_registry.model.inputs import Input
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference, decode_map
+from cas_registry.model.note import Note
 from cas_registry.model.on_load import OnLoad
 from cas_registry.model.packs import PackBuilder, Recipe, decode_pack
 from cas_registry.model.placement import Codec, Placement
 from cas_registry.model.registry_format import ChunkingParameters, RegistryFormat, chunking_around, encode_format, format_body
 from cas_registry.model.remap import RemapTable, encode_remap_table
+from cas_registry.model.schema import Column, Schema
 from cas_registry.model.signature import (
     Signature,
     decode_signature,
@@ -148,8 +176,13 @@ def _commit() -> bytes:
             position=0,
             params={"epochs": 3, "lr": 1e-4},
             metrics={"auc": 0.93},
-            framework={"name": "torch"},
-            inputs=("s3://data/2025-11",),
+            labels={"owner": "risk"},
+            framework={"torch": "2.13.0"},
+            packages={"numpy": "2.4.0", "torch": "2.13.0"},
+            environment={"cpus": 8, "python": "3.11.9"},
+            code={"commit": "9fceb02d0ae598e95dc970b74767f19372d61af8", "dirty": False},
+            inputs=(Input("train", uri="s3://data/2025-11", digest="sha256:00ff"),),
+            schema=Schema((Column("amount", "double"),), (Column("score", "double"),)),
         )
     )
 
@@ -192,6 +225,22 @@ def _signature() -> bytes:
         key.chmod(0o600)  # ssh-keygen takes no key that others may read, as git's are
         armour = sign(signed_payload(made, _table()), key)
     return encode_signature(Signature(REGISTRY, "fraud", 1, identity, signing_key(armour), armour, NOON_MS))
+
+
+def _note_entry() -> bytes:
+    identity, made = entry.decode_entry(_entry())
+    said = Note(CommitId.of(_commit()), {"reviewed": True}, {"drift": 0.02}, tag="prod", approved=True)
+    return encode_entry(
+        replace(
+            made, n=2, prev=identity, op=Operation.NOTE, who="eve@example.org", why="looks right", note=said, notes=1, commit=None, tree=None,
+            map=None, stats=None,
+        )
+    )  # fmt: skip
+
+
+def _release_entry() -> bytes:
+    made = Entry(REGISTRY, "release:prod", 1, None, NONCE.hex(), Operation.SET, NOON_MS, "ada@example.org", "first release")
+    return encode_entry(replace(made, release={"fraud": ReleaseRow(CommitId.of(_commit()), 1, 1, _tree_id(_trees()[0]))}))
 
 
 def _remap_table() -> bytes:
@@ -256,6 +305,8 @@ def _keys_example() -> str:
         layout.hint_key(entry.CATALOGUE),
         layout.entry_key("fraud", 1),
         layout.hint_key("fraud"),
+        layout.entry_key("release:prod", 1),
+        layout.hint_key("release:prod"),
         layout.object_key(CommitId.of(_commit())),
         layout.object_key(tree),
         layout.object_key(RefTableId.of(encode_ref_table(_table(deleted=True)))),
@@ -487,6 +538,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "format": lambda: _sealed(FormatId, encode_format(_format())),
     "catalogue entry": lambda: _sealed(EntryId, _catalogue_entry()),
     "log entry": lambda: _sealed(EntryId, _entry()),
+    "note entry": lambda: _sealed(EntryId, _note_entry()),
+    "release entry": lambda: _sealed(EntryId, _release_entry()),
     "signed entry": lambda: signed_payload(entry.decode_entry(_entry())[1], _table()).decode().replace("\0", "\\0"),
     "signed refs": lambda: _named(SignedRefsId, encode_signed_refs(_table())),
     "signature": lambda: _sealed(SignatureId, _signature()),
@@ -649,7 +702,10 @@ def _object_fields() -> dict[str, Iterable[str]]:
         "entry": (*common, *entry._FIELDS),
         "ref table": (*common, "table"),
         "remap table": (*common, "maps"),
+        "note": note._FIELDS,
         "policy": keep._FIELDS,
+        "rule": rules._FIELDS,
+        "input": inputs._FIELDS,
         "condemned": (*common, *collection._LIST_FIELDS),
         "signature": (*common, *signature._FIELDS),
         "signed entry": json.loads(signed_payload(entry.decode_entry(_entry())[1], _table())[len(signature.PAYLOAD_MAGIC) :]),
@@ -691,12 +747,15 @@ def test_limit_is_the_constant(what: str, value: str, constant: str) -> None:
         "collection",
         "commit",
         "entry",
+        "inputs",
         "keep",
         "names",
         "packs",
         "placement",
         "registry_format",
         "remap",
+        "rules",
+        "schema",
         "signature",
         "tree",
     ],

@@ -309,6 +309,7 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
     }
     nothing = {
         "refs": None, "models": None, "format": None, "commit": None, "tree": None, "map": None, "remap": None, "keep": None, "stats": None,
+        "note": None, "notes": 0, "rules": None, "releases": None, "release": None,
     }  # fmt: skip
     catalogue = {**common, **nothing, "log": "catalogue", "versions": 0, "why": ""}
     first = _append(root, {**catalogue, "n": 1, "prev": None, "models": {}, "format": canonical(body).decode()})
@@ -325,7 +326,8 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
     commit = canonical(
         {
             "v": 1, "kind": "commit", "tree": tree, "parents": [], "author": "book", "time": time_ms, "message": "by the book",
-            "params": {"lr": {"float": "1e-05"}}, "metrics": {}, "framework": {}, "inputs": [], "log": model, "position": 0,
+            "params": {"lr": {"float": "1e-05"}}, "metrics": {}, "labels": {}, "framework": {}, "packages": {},
+            "environment": {}, "code": {}, "inputs": [], "schema": None, "log": model, "position": 0,
         }
     )  # fmt: skip
     introduced = {"commit": _derived(commit, "commit"), "tree": tree, "map": blake3(root_map).hexdigest()}

@@ -15,6 +15,7 @@ from unittest.mock import patch
 from blake3 import blake3
 
 from cas_registry.model.entry import RefKind
+from cas_registry.model.inputs import Input
 from cas_registry.model.keep import Best, Keep
 from cas_registry.operations import placing, repack, repack_writing
 from cas_registry.registry import Model, Registry, init_registry
@@ -113,7 +114,7 @@ def make(root: Path) -> Registry:
             params={"lr": 1e-05, "epochs": 3, "seed": -(2**62), "frozen": True, "notes": None, "optimizer": 'adam "w" \\ \u0007'},
             metrics={"accuracy": 0.1, "loss": float("inf"), "f1": float("nan"), "zero": -0.0, "big": 1e16},
             framework={"name": "plain", "version": "1"},
-            inputs=["s3://data/2025-11", "cas:digits@first"],
+            inputs=[Input("train", uri="s3://data/2025-11", digest="sha256:00ff"), Input("rows", uri="file:rows.csv")],
         )  # fmt: skip
         model.tag("prod", "main", reason="the first one")
         model.tag("v0.1", "main")
@@ -177,7 +178,9 @@ def describe_model(model: Model) -> dict[str, object]:
                 "params": {name: repr(value) for name, value in sorted(record.commit.params.items())},
                 "metrics": {name: repr(value) for name, value in sorted(record.commit.metrics.items())},
                 "framework": {name: repr(value) for name, value in sorted(record.commit.framework.items())},
-                "inputs": list(record.commit.inputs),
+                "inputs": [
+                    [item.name, item.uri, item.digest, item.model, item.commit and item.commit.hex] for item in record.commit.inputs
+                ],
                 "branches": list(record.branches),
                 "tags": list(record.tags),
                 "tree": record.commit.tree.hex,

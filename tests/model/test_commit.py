@@ -18,8 +18,11 @@ from cas_registry.model.commit import (
     encode_commit,
 )
 from cas_registry.model.ids import CommitId, TreeId
+from cas_registry.model.inputs import MAX_INPUTS, MAX_URI_BYTES, Input
+from cas_registry.model.schema import MAX_COLUMNS, Column, Schema
 from tests.support import strategies as make
 
+BASE = Input("base", uri="hf://bert")
 PLAIN = Commit(TreeId.of(b"tree"), (), "ada", 0, "message", "fraud", 1)
 
 
@@ -31,10 +34,12 @@ def test_a_commit_round_trips(commit: Commit) -> None:
 
 
 def test_the_spelling_of_a_commit() -> None:
-    commit = dataclasses.replace(PLAIN, parents=(CommitId.of(b"p"),), params={"lr": 0.5, "n": 1}, inputs=("base@prod",))
+    commit = dataclasses.replace(PLAIN, parents=(CommitId.of(b"p"),), params={"lr": 0.5, "n": 1}, inputs=(BASE,))
     assert encode_commit(commit).decode() == (
-        '{"author":"ada","framework":{},"inputs":["base@prod"],"kind":"commit","log":"fraud","message":"message","metrics":{},'
-        f'"params":{{"lr":{{"float":"0.5"}},"n":1}},"parents":["{CommitId.of(b"p").hex}"],"position":1,"time":0,'
+        '{"author":"ada","code":{},"environment":{},"framework":{},'
+        '"inputs":[{"commit":null,"digest":null,"model":null,"name":"base","uri":"hf://bert"}],'
+        '"kind":"commit","labels":{},"log":"fraud","message":"message","metrics":{},"packages":{},'
+        f'"params":{{"lr":{{"float":"0.5"}},"n":1}},"parents":["{CommitId.of(b"p").hex}"],"position":1,"schema":null,"time":0,'
         f'"tree":"{TreeId.of(b"tree").hex}","v":1}}'
     )
 
@@ -50,8 +55,13 @@ def test_every_field_decides_the_id() -> None:
         "position": 2,
         "params": {"a": 1},
         "metrics": {"a": 1},
+        "labels": {"a": 1},
         "framework": {"a": 1},
-        "inputs": ("a",),
+        "packages": {"a": 1},
+        "environment": {"a": 1},
+        "code": {"a": 1},
+        "inputs": (BASE,),
+        "schema": Schema(),
     }
     assert changed.keys() == {field.name for field in dataclasses.fields(Commit)}
     ids = {CommitId.of(encode_commit(dataclasses.replace(PLAIN, **{name: value}))) for name, value in changed.items()}
@@ -71,7 +81,7 @@ def test_texts_end_at_their_limit_in_bytes(field: str) -> None:
 
 
 def test_a_commit_over_the_limit_is_neither_written_nor_read() -> None:
-    with pytest.raises(LimitError, match="params, metrics and inputs"):
+    with pytest.raises(LimitError, match="params, metrics, labels, environment and inputs"):
         encode_commit(dataclasses.replace(PLAIN, params={"p" + str(number): "x" * 1_000 for number in range(1_100)}))
     with pytest.raises(FormatError, match="limit"):
         decode_commit(b" " * (MAX_COMMIT_BYTES + 1))
@@ -79,9 +89,15 @@ def test_a_commit_over_the_limit_is_neither_written_nor_read() -> None:
 
 UNREADABLE: dict[str, dict[str, Any]] = {
     "too many parents": {"parents": tuple(CommitId.of(bytes([n])) for n in range(MAX_PARENTS + 1))},
-    "too many inputs": {"inputs": ("a",) * 10_001},
-    "an input over the limit": {"inputs": ("a" * (MAX_TEXT_BYTES + 1),)},
-    "an input that is no text": {"inputs": (1,)},
+    "too many inputs": {"inputs": (Input("a", uri=""),) * (MAX_INPUTS + 1)},
+    "an input without a name": {"inputs": (Input("", uri="x"),)},
+    "an input over the limit": {"inputs": (Input("a", uri="a" * (MAX_URI_BYTES + 1)),)},
+    "an input that is nowhere": {"inputs": (Input("a"),)},
+    "an input in two places": {"inputs": (Input("a", uri="x", model="m", commit=CommitId.of(b"c")),)},
+    "an input of a model without a commit": {"inputs": (Input("a", model="m"),)},
+    "an input of a hostile model": {"inputs": (Input("a", model="../x", commit=CommitId.of(b"c")),)},
+    "a column with a negative size": {"schema": Schema((Column("a", "double", (-1,)),))},
+    "too many columns": {"schema": Schema((Column("a", ""),) * (MAX_COLUMNS + 1))},
     "a time before 1970": {"time_ms": -1},
     "a time with a fraction": {"time_ms": 1.5},
     "a time beyond 63 bits": {"time_ms": 2**63},
@@ -102,7 +118,7 @@ def test_a_commit_that_could_not_be_read_again_is_not_written(changes: dict[str,
 
 def test_as_many_parents_and_inputs_as_allowed_round_trip() -> None:
     parents = tuple(CommitId.of(bytes([number])) for number in range(MAX_PARENTS))
-    commit = dataclasses.replace(PLAIN, parents=parents, inputs=("a",) * 10_000)
+    commit = dataclasses.replace(PLAIN, parents=parents, inputs=(Input("a", uri=""),) * MAX_INPUTS)
     assert decode_commit(encode_commit(commit)) == commit
 
 

@@ -91,12 +91,12 @@ def test_a_deleted_tag_uncovers_the_branch_below_it() -> None:
 
 
 def test_with_ref_sets_one_row_and_leaves_the_table_it_came_from() -> None:
-    table = RefTable({"main": Ref(FIRST, 1)}, {"v1": Ref(FIRST, 1)})
-    tagged = table.with_ref(RefKind.TAG, "v2", Ref(SECOND, 2))
+    table = RefTable({"main": Ref(FIRST, 1)}, {"r1": Ref(FIRST, 1)})
+    tagged = table.with_ref(RefKind.TAG, "r2", Ref(SECOND, 2))
     moved = table.with_ref(RefKind.BRANCH, "main", Ref(SECOND, 2))
-    assert tagged == RefTable(table.branches, {"v1": Ref(FIRST, 1), "v2": Ref(SECOND, 2)})
+    assert tagged == RefTable(table.branches, {"r1": Ref(FIRST, 1), "r2": Ref(SECOND, 2)})
     assert moved == RefTable({"main": Ref(SECOND, 2)}, table.tags)
-    assert table == RefTable({"main": Ref(FIRST, 1)}, {"v1": Ref(FIRST, 1)})
+    assert table == RefTable({"main": Ref(FIRST, 1)}, {"r1": Ref(FIRST, 1)})
 
 
 def test_the_first_entry_is_number_one_and_the_only_one_without_a_predecessor() -> None:

@@ -13,6 +13,7 @@ from cas_registry.model import signature
 from cas_registry.model.canonical import seal
 from cas_registry.model.entry import CATALOGUE, CommitStats, Entry, Operation, Ref, RefTable, VersionRow
 from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, SignatureId, TreeId
+from cas_registry.model.note import Note
 from cas_registry.model.signature import (
     PAYLOAD_MAGIC,
     KeyId,
@@ -62,7 +63,9 @@ def test_the_payload_is_a_magic_and_canonical_json() -> None:
     assert payload.startswith(PAYLOAD_MAGIC)
     fields = json.loads(payload[len(PAYLOAD_MAGIC) :])
     assert list(fields) == sorted(fields)
-    assert fields.keys() == {"registry", "log", "n", "prev", "op", "refs", "commit", "tree", "time", "who", "why"}
+    assert fields.keys() == {
+        "registry", "log", "n", "prev", "op", "refs", "note", "release", "commit", "tree", "time", "who", "why",
+    }  # fmt: skip
     assert json.dumps(fields, separators=(",", ":")).encode() == payload[len(PAYLOAD_MAGIC) :]
 
 
@@ -76,6 +79,8 @@ CHANGES = {
     "commit": {"commit": OTHER.commit},
     "no commit": {"commit": None},
     "tree": {"tree": OTHER.tree},
+    "note": {"note": Note(OTHER.commit)},
+    "release": {"release": {}},
     "time": {"time_ms": 18},
     "who": {"who": "eve"},
     "why": {"why": "bad"},

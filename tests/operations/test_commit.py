@@ -17,6 +17,7 @@ from cas_registry.errors import (
     RegistryError,
 )
 from cas_registry.model.entry import RefKind
+from cas_registry.model.inputs import Input
 from cas_registry.operations.commit import DELTAS
 from cas_registry.operations.storing import Delta
 from cas_registry.registry import Model, Registry
@@ -211,7 +212,7 @@ def test_everything_said_of_a_commit_can_be_read_again(bench: Bench) -> None:
         params=params,
         metrics=metrics,
         framework={"torch": "2.9"},
-        inputs=["s3://data/train@v3"],
+        inputs=[Input("train", uri="s3://data/train@v3")],
         author="ada",
     )
     commit = bench.model.show("main").commit
@@ -221,7 +222,11 @@ def test_everything_said_of_a_commit_can_be_read_again(bench: Bench) -> None:
         params,
         metrics,
     )
-    assert (commit.framework, commit.inputs, commit.parents) == ({"torch": "2.9"}, ("s3://data/train@v3",), ())
+    assert (commit.framework, commit.inputs, commit.parents) == (
+        {"torch": "2.9"},
+        (Input("train", uri="s3://data/train@v3"),),
+        (),
+    )
 
 
 def test_the_author_and_the_time_come_from_the_world(bench: Bench) -> None:
@@ -234,12 +239,12 @@ def test_the_author_and_the_time_come_from_the_world(bench: Bench) -> None:
 
 def test_tags_move_in_the_same_entry_as_the_branch(bench: Bench) -> None:
     bench.backend.reset()
-    report = bench.model.commit(bench.work, tags=["prod", "v1"])
-    assert report.tags == ("prod", "v1")
+    report = bench.model.commit(bench.work, tags=["prod", "r1"])
+    assert report.tags == ("prod", "r1")
     assert [key for method, key in bench.backend.keys if method == "create" and key.startswith("refs/")] == [
         "refs/m/0000000001"
     ]
-    assert {tag.name: tag.commit for tag in bench.model.tags()} == {"prod": report.commit, "v1": report.commit}
+    assert {tag.name: tag.commit for tag in bench.model.tags()} == {"prod": report.commit, "r1": report.commit}
 
 
 def test_tags_move_even_where_the_folder_holds_nothing_new(bench: Bench) -> None:

@@ -59,10 +59,10 @@ def test_a_record_tells_what_the_commit_cost_and_which_refs_stand_there(bench: B
     for n in range(3):
         bench.commit(str(n))
     bench.model.tag("prod", "main~1")
-    bench.model.tag("v1", "main~1")
+    bench.model.tag("r1", "main~1")
     bench.model.branch("try", "main~2")
     records = bench.model.log("main")
-    assert [(record.branches, record.tags) for record in records] == [(("main",), ()), ((), ("prod", "v1")), (("try",), ())]
+    assert [(record.branches, record.tags) for record in records] == [(("main",), ()), ((), ("prod", "r1")), (("try",), ())]
     assert all(record.stats and record.stats.files == 1 and record.stats.raw_bytes == 1 for record in records)
     assert [record.at for record in records] == [3, 2, 1]
 

@@ -90,7 +90,7 @@ def _build(tmp_path: Path, chunk_bytes: int = CHUNK) -> Sample:
     registry = make_registry(store, chunk_bytes=chunk_bytes)
     places = [write_folder(tmp_path / f"v{number}", folder) for number, folder in enumerate(_folders())]
     for number, place in enumerate(places):
-        registry.model("m").commit(place, message=f"step {number}", tags=[f"v{number}"])
+        registry.model("m").commit(place, message=f"step {number}", tags=[f"r{number}"])
     registry.model("other").commit(write_folder(tmp_path / "other", {"own.txt": File(b"another model")}))
     return Sample(objects_of(store), _contents(store), [*places, tmp_path / "other"])
 
@@ -159,8 +159,8 @@ def test_all_maps_deleted_come_back_from_packs(sample: Sample) -> None:
     assert _contents(store) == sample.contents
     assert _repair(store).actions == ()
     model = _open(store).model("m")
-    assert [tensor.name for tensor in model.tensors("v1", "model.safetensors")] == ["b", "w"] or model.tensors(
-        "v1", "model.safetensors"
+    assert [tensor.name for tensor in model.tensors("r1", "model.safetensors")] == ["b", "w"] or model.tensors(
+        "r1", "model.safetensors"
     )
 
 
@@ -294,7 +294,7 @@ def test_deltas_are_kept_where_their_base_comes_back(sample: Sample) -> None:
     assert _repair(store, *sample.folders).exit_code == 0
     assert _contents(store) == sample.contents
     model = _open(store).model("m")
-    version = model.resolve("v2")
+    version = model.resolve("r2")
     files = VersionFiles(model._stores.objects, version.map)
     rows = [files.chunks(file.entry, file.folder) for file in list_files(model._stores.objects, version.tree)[0]]
     assert any(located.base for row in rows for located in row)
@@ -428,7 +428,7 @@ def test_a_lost_remap_table_is_lost_where_the_maps_of_before_are_not(sample: Sam
 def test_a_lost_table_that_retired_versions_is_lost_and_brings_none_back(sample: Sample) -> None:
     store = sample.copy()
     model = _open(store).model("m")
-    model.delete_tag("v0")
+    model.delete_tag("r0")
     gone = model.resolve("main~2").commit
     model.retire(gone.hex)
     (table,) = _tables(store)
@@ -448,7 +448,7 @@ def test_retired_versions_stay_retired_and_what_only_they_needed_is_not_missed(
 ) -> None:
     store = _remapped(sample, monkeypatch)
     model = _open(store).model("m")
-    model.delete_tag("v0")
+    model.delete_tag("r0")
     gone = model.resolve("main~2").commit
     model.retire(gone.hex)
     garbage = _open(store).gc(grace_s=0).garbage_objects
@@ -480,9 +480,9 @@ def test_packs_that_a_collection_threatens_are_not_used(sample: Sample) -> None:
     undo = registry.undo_gc(1)
     assert undo.objects
     assert any(action.key.startswith("refs/m/") for action in _repair(store).actions)
-    version = registry.model("m").resolve("v2")
+    version = registry.model("m").resolve("r2")
     assert (
-        registry.model("m").read_bytes("v2", "vocab/noise.bin")
+        registry.model("m").read_bytes("r2", "vocab/noise.bin")
         == sample.contents[f"m@{version.commit.short}"]["vocab/noise.bin"]
     )
 
@@ -559,7 +559,7 @@ def test_commits_and_another_repair_meanwhile_are_followed(sample: Sample, tmp_p
     without_pack = memory_with({key: data for key, data in sample.objects.items() if key != pack})
     for store, interfere in (
         (without_pack, lambda store: _open(store).model("m").commit(work)),
-        (_hurt(sample), lambda store: _open(store).model("m").tag("v0", "v1")),
+        (_hurt(sample), lambda store: _open(store).model("m").tag("r0", "r1")),
         (_hurt(sample), lambda store: _repair(store, *sample.folders)),
     ):
         met = False

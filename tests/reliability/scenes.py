@@ -181,9 +181,9 @@ SCENES = {
         Scene("first commit with a tag", _empty, lambda root: _model(root).commit(root / "work", tags=["prod"])),
         Scene("second commit", _one_and_changes, lambda root: _model(root).commit(root / "work", metrics={"auc": 0.5})),
         Scene(
-            "second commit with tags", _one_and_changes, lambda root: _model(root).commit(root / "work", tags=["prod", "v2"])
+            "second commit with tags", _one_and_changes, lambda root: _model(root).commit(root / "work", tags=["prod", "r2"])
         ),
-        Scene("tag", _two, lambda root: _model(root).tag("v1", "main~1")),
+        Scene("tag", _two, lambda root: _model(root).tag("r1", "main~1")),
         Scene("promote", _two, lambda root: _model(root).tag("prod", "main", reason="better")),
         Scene("retire", _two_free, _retire),
         Scene("gc", _garbage, _collect),

@@ -29,7 +29,7 @@ Act = Callable[[Registry, Path], object]
 ACTS: dict[str, tuple[str, Act]] = {
     "commit": (
         "second commit with tags",
-        lambda registry, root: registry.model("m").commit(root / "work", tags=["prod", "v2"]),
+        lambda registry, root: registry.model("m").commit(root / "work", tags=["prod", "r2"]),
     ),
     "first commit": ("first commit", lambda registry, root: registry.model("m").commit(root / "work")),
     "commit to another model": (

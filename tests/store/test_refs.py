@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cas_registry.backends.memory import MemoryBackend
-from cas_registry.errors import ConflictError, InvalidInputError, NotFoundError
+from cas_registry.errors import ConflictError, HostileNameError, InvalidInputError, NotFoundError
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import Entry, RefKind, RefTable
 from cas_registry.model.ids import CommitId, RefTableId, TreeId
@@ -58,6 +58,45 @@ def test_a_branch_a_tag_and_their_ancestors(bench: Bench) -> None:
     }.items():  # fmt: skip
         version = bench.model.resolve(revision)
         assert (version.commit, version.number) == (ids[expected], expected + 1), revision
+
+
+def test_a_version_by_its_number_wherever_it_stands_in_the_log(bench: Bench) -> None:
+    ids = []
+    for n in range(9):
+        ids.append(bench.commit(str(n), branch="try" if n % 3 == 2 else "main"))
+        for move in range(7 * (n % 3)):  # entries that introduce nothing lie in between
+            bench.model.tag(f"t{move % 2}", f"v{n + 1}" if move % 2 else "v1")
+    for number, expected in enumerate(ids, start=1):
+        version = bench.model.resolve(f"v{number}")
+        assert (version.commit, version.number) == (expected, number)
+        assert bench.registry.model("other").resolve(f"m@v{number}").commit == expected
+    assert bench.model.resolve("v5~1").commit == bench.model.resolve("v4").commit == ids[3]
+    with pytest.raises(NotFoundError, match=r"has no version v10; the last one is v9"):
+        bench.model.resolve("v10")
+    with pytest.raises(NotFoundError, match="no tag, branch or commit 'v0'"):
+        bench.model.resolve("v0")
+    bench.model.retire("v4", reason="worse")
+    with pytest.raises(NotFoundError, match=r"version 4 of model 'm'.*was retired"):
+        bench.model.resolve("v4")
+
+
+def test_a_version_is_found_by_its_number_in_few_reads_however_long_the_log(bench: Bench) -> None:
+    for n in range(3):
+        bench.commit(str(n))
+    lengthen(bench.registry, "m", 1000)
+    bench.model.tag("late", "v3")
+    bench.backend.round_trips = 0
+    assert bench.model.resolve("v2").number == 2
+    assert bench.backend.round_trips <= 8  # the head, then a sixteenth of what is left each time
+
+
+def test_no_branch_or_tag_is_called_as_a_version_is(bench: Bench) -> None:
+    bench.commit("1")
+    for move in (bench.model.tag, bench.model.branch):
+        with pytest.raises(HostileNameError, match="is the version of that number"):
+            move("v1", "main")
+    bench.commit("a model may", model="v1")
+    assert bench.model.resolve("v1@v1").model == "v1"
 
 
 @pytest.mark.parametrize("revision", ["main~5", "main^^^^^^", "prod~9"])

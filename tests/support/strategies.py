@@ -32,12 +32,15 @@ from cas_registry.model.entry import (
     Operation,
     Ref,
     RefTable,
+    ReleaseRow,
     VersionRow,
 )
 from cas_registry.model.ids import ChunkId, CommitId, EntryId, FileId, MapName, ObjectId, PackName, RefTableId, RemapId, TreeId
+from cas_registry.model.inputs import Input
 from cas_registry.model.keep import EVERY_MODEL, MAX_COUNT, Best, Keep
 from cas_registry.model.maps import Covers, Located, MapBuilder, PackInfo, Reference
-from cas_registry.model.names import check_model, check_ref, fold, is_component
+from cas_registry.model.names import RELEASE, check_model, check_ref, fold, is_component
+from cas_registry.model.note import Note
 from cas_registry.model.on_load import OnLoad
 from cas_registry.model.packs import HEADER_BYTES, NONCE_BYTES, PackBuilder, Recipe
 from cas_registry.model.placement import MAX_EXPANSION, Codec, Placement
@@ -51,6 +54,8 @@ from cas_registry.model.registry_format import (
     RegistryFormat,
     chunking_around,
 )
+from cas_registry.model.rules import MAX_APPROVALS, TagRule
+from cas_registry.model.schema import Column, Schema
 from cas_registry.model.tensors import ElementType
 from cas_registry.model.tree import Mode, Tree, TreeEntry, make_tree
 
@@ -174,9 +179,46 @@ def commits() -> st.SearchStrategy[Commit]:
         position=counts(),
         params=scalar_tables(),
         metrics=scalar_tables(),
+        labels=scalar_tables(),
         framework=scalar_tables(),
-        inputs=st.lists(stored_texts(), max_size=3).map(tuple),
+        packages=scalar_tables(),
+        environment=scalar_tables(),
+        code=scalar_tables(),
+        inputs=st.lists(inputs(), max_size=3).map(tuple),
+        schema=st.none() | schemas(),
     )
+
+
+def inputs() -> st.SearchStrategy[Input]:
+    """What versions are made from: things elsewhere, and versions of models."""
+    named = st.text(min_size=1, max_size=20)
+    elsewhere = st.builds(Input, named, uri=stored_texts(), digest=st.none() | stored_texts())
+    return elsewhere | st.builds(Input, named, model=model_names(), commit=ids(CommitId))
+
+
+def schemas() -> st.SearchStrategy[Schema]:
+    shapes = st.none() | st.lists(st.none() | counts(), max_size=3).map(tuple)
+    columns = st.lists(st.builds(Column, st.none() | stored_texts(), stored_texts(), shapes), max_size=3).map(tuple)
+    return st.builds(Schema, columns, columns, columns)
+
+
+def notes() -> st.SearchStrategy[Note]:
+    said = st.builds(Note, ids(CommitId), scalar_tables(), scalar_tables())
+    return said | st.builds(Note, ids(CommitId), scalar_tables(), scalar_tables(), ref_names(), st.booleans())
+
+
+def tag_rules() -> st.SearchStrategy[dict[str, TagRule]]:
+    texts = st.lists(stored_texts(), max_size=2).map(tuple)
+    rules = st.builds(
+        TagRule,
+        texts,
+        counts(MAX_APPROVALS),
+        texts,
+        st.none() | stored_texts(),
+        texts,
+        st.lists(ref_names(), max_size=2).map(tuple),
+    )
+    return st.dictionaries(ref_names() | st.just("env/*"), rules, min_size=1, max_size=2)
 
 
 def refs() -> st.SearchStrategy[Ref]:
@@ -198,36 +240,48 @@ def keeps() -> st.SearchStrategy[Keep]:
 
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
-    """Entries of models' logs and of the catalogue."""
-    catalogue = draw(st.booleans())
+    """Entries of the logs of models and releases, and of the catalogue."""
+    kind = draw(st.sampled_from(["model", "catalogue", "release"]))
+    in_model, in_catalogue = kind == "model", kind == "catalogue"
     n = draw(st.integers(1, MAX_ENTRY_NUMBER))
     rows = st.builds(ModelRow, counts(MAX_ENTRY_NUMBER), st.booleans())
-    introduces = draw(st.booleans())
-    remaps = not catalogue and not introduces and draw(st.booleans())
+    released = st.builds(ReleaseRow, ids(CommitId), counts(MAX_ENTRY_NUMBER), counts(MAX_ENTRY_NUMBER), ids(TreeId))
+    introduces = in_model and draw(st.booleans())
+    remaps = in_model and not introduces and draw(st.booleans())
     seen = draw(st.just(0) | counts(MAX_EPOCH))
     operations = [Operation.REMAP] if remaps else [Operation.SET]
     operations += [] if introduces else [Operation.RETIRE, *([Operation.BARRIER] if seen else [])]
+    operations += [Operation.NOTE] if in_model and not introduces else []
+    operation = draw(st.sampled_from(operations))
+    name = draw(model_names())
     return Entry(
         registry=draw(_hex_digits(32)),
-        log=CATALOGUE if catalogue else draw(model_names()),
+        log={"model": name, "catalogue": CATALOGUE, "release": f"{RELEASE}{name}"}[kind],
         n=n,
         prev=None if n == 1 else draw(ids(EntryId)),
         nonce=draw(_hex_digits(32)),
-        op=draw(st.sampled_from(operations)),
+        op=operation,
         time_ms=draw(counts()),
         who=draw(stored_texts()),
         why=draw(stored_texts()),
-        refs=None if catalogue else draw(ref_tables() | ids(RefTableId)),
-        models=draw(st.dictionaries(model_names(), rows, max_size=3)) if catalogue else None,
+        refs=draw(ref_tables() | ids(RefTableId)) if in_model else None,
+        models=draw(st.dictionaries(model_names(), rows, max_size=3)) if in_catalogue else None,
         format=draw(st.none() | stored_texts()),
         commit=draw(ids(CommitId)) if introduces else None,
         tree=draw(ids(TreeId)) if introduces else None,
         map=draw(ids(MapName)) if introduces else None,
         versions=draw(counts()),
-        remap=draw(ids(RemapId)) if remaps else None if catalogue else draw(st.none() | ids(RemapId)),
+        remap=draw(ids(RemapId)) if remaps else draw(st.none() | ids(RemapId)) if in_model else None,
+        note=draw(notes()) if operation is Operation.NOTE else None,
+        notes=draw(counts(MAX_ENTRY_NUMBER)),
         keep=draw(st.none() | st.dictionaries(st.just(EVERY_MODEL) | model_names(), keeps(), max_size=2))
-        if catalogue
+        if in_catalogue
         else None,
+        rules=draw(st.none() | st.dictionaries(st.just(EVERY_MODEL) | model_names(), tag_rules(), max_size=2))
+        if in_catalogue
+        else None,
+        releases=draw(st.none() | st.dictionaries(model_names(), rows, max_size=2)) if in_catalogue else None,
+        release=draw(st.dictionaries(model_names(), released, max_size=3)) if kind == "release" else None,
         gc_seen=seen,
         gc_settled=draw(st.integers(0, seen)),
         stats=draw(st.none() | st.builds(CommitStats, counts(), counts(), counts(), counts())),
@@ -339,7 +393,16 @@ def example_commits() -> list[Commit]:
             params={"lr": 1e-4, "layers": 12, "frozen": True, "note": "a", "none": None},
             metrics={"auc": 0.99, "loss": float("inf")},
             framework={"torch": "2.9"},
-            inputs=("base@prod", "file:data.csv"),
+            labels={"owner": "risk", "reviewed": True},
+            packages={"numpy": "2.4.0", "torch": "2.13.0"},
+            environment={"python": "3.11.9", "cpus": 8},
+            code={"commit": "9" * 40, "dirty": False},
+            inputs=(
+                Input("train", uri="s3://data/2025-11.parquet", digest="blake3:00ff"),
+                Input("rows", uri="file:data.csv"),
+                Input("base", model="bert", commit=CommitId.of(b"bert")),
+            ),
+            schema=Schema((Column("amount", "double"), Column(None, "float32", (None, 3))), (Column("score", "double"),)),
         ),
         Commit(TreeId.of(b"tree"), (), "", 0, "", "m", 0),
     ]
@@ -398,7 +461,20 @@ def example_entries() -> list[Entry]:
         table,
         remap=RemapId.of(b"s"),
     )
-    return [plain, full, spilled, remapped, catalogue]
+    noted = replace(
+        plain,
+        n=5,
+        prev=EntryId.of(b"4"),
+        op=Operation.NOTE,
+        note=Note(CommitId.of(b"c"), {"owner": "risk", "draft": None}, {"auc": 0.93}, tag="prod", approved=True),
+        notes=1,
+    )
+    released = replace(
+        plain, log="release:prod", refs=None, release={"fraud": ReleaseRow(CommitId.of(b"c"), 2, 2, TreeId.of(b"t"))}
+    )
+    rule = TagRule(("ada@*",), 2, ("*@example.org",), "metrics.auc >= 0.9", ("safe", "card"), ("staging",))
+    ruled = replace(catalogue, rules={"*": {"env/*": rule}, "fraud": {"prod": rule}}, releases={"prod": ModelRow(7)})
+    return [plain, full, spilled, remapped, catalogue, noted, released, ruled]
 
 
 def condemned_lists() -> st.SearchStrategy[Condemned]:

@@ -6,6 +6,7 @@ from cas_registry.cli import text
 from cas_registry.cli.output import Cell, Line, Styled
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.ids import CommitId
+from cas_registry.model.inputs import Input
 
 
 def time_fields(name: str, time_ms: int | None) -> dict[str, object]:
@@ -42,3 +43,16 @@ def scalars(values: Mapping[str, Scalar]) -> str:
 def paths_line(mark: str, path: str, style: str) -> Line:
     """`  A path`."""
     return ["  ", Styled(mark, style), f" {path}"]
+
+
+def input_fields(item: Input) -> dict[str, object]:
+    """What a version was made from: a URI with its digest, or a model's version."""
+    commit = item.commit.hex if item.commit else None
+    return {"name": item.name, "uri": item.uri, "digest": item.digest, "model": item.model, "commit": commit}
+
+
+def input_text(item: Input) -> str:
+    """`train = s3://data/2025-11 (blake3:…)`, `base = bert@8f3a91c2d4e5`."""
+    if item.commit:
+        return f"{item.name} = {item.model}@{item.commit.short}"
+    return f"{item.name} = {item.uri}" + (f" ({item.digest})" if item.digest else "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cas_registry.cli import text
 from cas_registry.cli.graph import Graph
 from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, View
-from cas_registry.cli.views.fields import first_line, names_of, scalars, time_fields
+from cas_registry.cli.views.fields import first_line, input_fields, names_of, scalars, time_fields
 from cas_registry.model.ids import CommitId
 from cas_registry.operations.history import LogRecord
 
@@ -36,8 +36,9 @@ def record_fields(record: LogRecord) -> dict[str, object]:
         "message": commit.message,
         "params": dict(commit.params),
         "metrics": dict(commit.metrics),
+        "labels": dict(commit.labels),
         "framework": dict(commit.framework),
-        "inputs": list(commit.inputs),
+        "inputs": [input_fields(item) for item in commit.inputs],
         "branches": list(record.branches),
         "tags": list(record.tags),
         "retired": record.retired,

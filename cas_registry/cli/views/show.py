@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cas_registry.cli import text
 from cas_registry.cli.output import Document, Line, Paper, Styled, Table, View
-from cas_registry.cli.views.fields import names_of, time_fields
+from cas_registry.cli.views.fields import input_fields, input_text, names_of, time_fields
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.on_load import OnLoad
 from cas_registry.registry import FileInfo, VersionInfo
@@ -45,8 +45,9 @@ def _document(shown: Shown) -> Document:
         "message": commit.message,
         "params": dict(commit.params),
         "metrics": dict(commit.metrics),
+        "labels": dict(commit.labels),
         "framework": dict(commit.framework),
-        "inputs": list(commit.inputs),
+        "inputs": [input_fields(item) for item in commit.inputs],
         "branches": list(shown.info.branches),
         "tags": list(shown.info.tags),
         "files": len(shown.files),
@@ -67,7 +68,7 @@ def _human(shown: Shown, paper: Paper) -> Iterator[Line | Table]:
     yield [Styled("author  ", "dim"), commit.author]
     yield [Styled("time    ", "dim"), f"{text.moment(commit.time_ms)} ({text.age(commit.time_ms, paper.now_ms)})"]
     for source in commit.inputs:
-        yield [Styled("input   ", "dim"), source]
+        yield [Styled("input   ", "dim"), input_text(source)]
     if commit.message.strip():
         yield [""]
         yield from (["    ", line] for line in commit.message.strip().split("\n"))

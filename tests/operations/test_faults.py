@@ -238,14 +238,14 @@ def test_a_number_taken_by_another_is_followed_however_the_answer_comes(tmp_path
         nonlocal interfered
         if method == "create" and key == "refs/m/0000000002" and not interfered:
             interfered = True
-            other.tag("v1", "main", reason="meanwhile")
+            other.tag("r1", "main", reason="meanwhile")
             raise BackendError("lost", transient=True)
 
     report = scene.run(HookedBackend(store, interfere))
     assert interfered
     assert report.created
     assert other.resolve("main").at == 3
-    assert other.resolve("v1").commit == other.resolve("main~1").commit
+    assert other.resolve("r1").commit == other.resolve("main~1").commit
 
 
 def _rerun(scene: Scene, store: MemoryBackend) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from cas_registry.errors import InvalidInputError, LimitError
+from cas_registry.model.rules import MAX_CONDITION_BYTES
 
-MAX_CONDITION_BYTES = 8192  # a rule that nobody could read any more; and what bounds everything below
 _SHOWN = 120  # characters of the condition that an error shows
 
 _TOKEN = re.compile(
@@ -47,7 +47,7 @@ class Token:
 
 
 def read_tokens(text: str) -> list[Token]:
-    """The tokens of a condition, an END behind them. InvalidInputError at what is none; LimitError over 8 KiB."""
+    """The tokens of a condition, an END behind them. InvalidInputError at what is none; LimitError over what a rule of a tag may hold."""
     if len(text.encode("utf-8", "replace")) > MAX_CONDITION_BYTES:
         raise LimitError(f"a condition of more than {MAX_CONDITION_BYTES:,} bytes; ask for less at once")
     tokens: list[Token] = []

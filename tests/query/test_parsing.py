@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cas_registry.errors import InvalidInputError, LimitError
+from cas_registry.model.rules import MAX_CONDITION_BYTES
 from cas_registry.query import Condition, parse_condition
 from cas_registry.query.condition import (
     DAY_MS,
@@ -20,7 +21,6 @@ from cas_registry.query.condition import (
     Reference,
 )
 from cas_registry.query.fields import Field
-from cas_registry.query.lexing import MAX_CONDITION_BYTES
 from cas_registry.query.parsing import MAX_DEPTH, MAX_PARTS
 from tests.query import conditions as make
 
@@ -163,11 +163,9 @@ def test_depth_is_limited_before_the_stack_is(opening: str) -> None:
 
 
 def test_length_and_comparisons_are_limited() -> None:
-    with pytest.raises(LimitError):
+    with pytest.raises(LimitError, match="bytes"):
         parse_condition("tag = " + "x" * MAX_CONDITION_BYTES)
-    with pytest.raises(LimitError):
-        parse_condition(" or ".join(["tag=a"] * (MAX_PARTS + 1)))
-    with pytest.raises(LimitError):
+    with pytest.raises(LimitError, match="values"):
         parse_condition(f"number in ({','.join(['1'] * (MAX_PARTS + 1))})")
 
 

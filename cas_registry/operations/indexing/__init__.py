@@ -1,0 +1,1 @@
+"""What stands behind `operations.index`: the file, what logs put into it, and what is read out of it."""

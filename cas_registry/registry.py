@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cas_registry.backends import Backend
 from cas_registry.backends.opening import open_backend
+from cas_registry.face.finding import OfflineRegistry
 from cas_registry.face.folders import BoundFolder, bind_folder, find_binding, plain_options, remember_version
 from cas_registry.face.infos import FileInfo, RefInfo, VersionInfo
 from cas_registry.face.model import Model
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.doctor import DoctorReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.index import Found, Holding, Stay
     from cas_registry.operations.ladder import CodecShare, Ladder
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.refs import MoveReport
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.repair import RepairReport
     from cas_registry.operations.retention import Expiry
     from cas_registry.operations.retire import RetireReport
+    from cas_registry.operations.search import SearchResult
     from cas_registry.operations.signing import Signer, SignReport, Verification
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
@@ -54,7 +57,9 @@ __all__ = [
     "Expiry",
     "FileInfo",
     "FolderState",
+    "Found",
     "FsckReport",
+    "Holding",
     "Ladder",
     "LayerDelta",
     "LogRecord",
@@ -62,6 +67,7 @@ __all__ = [
     "ModelStats",
     "Move",
     "MoveReport",
+    "OfflineRegistry",
     "OnLoad",
     "RefInfo",
     "Registry",
@@ -69,9 +75,11 @@ __all__ = [
     "RepackReport",
     "RepairReport",
     "RetireReport",
+    "SearchResult",
     "SignReport",
     "Signer",
     "StatusReport",
+    "Stay",
     "TensorChange",
     "TensorDelta",
     "TensorDiff",
@@ -86,6 +94,7 @@ __all__ = [
     "diagnose",
     "find_binding",
     "init_registry",
+    "open_offline",
     "open_registry",
     "plain_options",
     "registry_over",
@@ -102,7 +111,9 @@ _REPORTS = {
     "CommitReport": "commit",
     "DoctorReport": "doctor",
     "Expiry": "retention",
+    "Found": "index",
     "FsckReport": "fsck",
+    "Holding": "index",
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
     "LogRecord": "history",
@@ -112,9 +123,11 @@ _REPORTS = {
     "RepackReport": "repack",
     "RepairReport": "repair",
     "RetireReport": "retire",
+    "SearchResult": "search",
     "SignReport": "signing",
     "Signer": "signing",
     "StatusReport": "status",
+    "Stay": "index",
     "TensorChange": "tensor_diff",
     "TensorDelta": "tensor_diff",
     "TensorDiff": "tensor_diff",
@@ -133,6 +146,11 @@ def __getattr__(name: str) -> Any:
 def open_registry(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> Registry:
     """The registry at `url`. NotFoundError if there is none."""
     return Registry(open_stores(open_backend(fspath(url), storage_options)), world)
+
+
+def open_offline(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> OfflineRegistry:
+    """What this machine has seen of the registry at `url`, for searching while it cannot be reached. No request is made."""
+    return OfflineRegistry(open_backend(fspath(url), storage_options).url, world)
 
 
 def init_registry(

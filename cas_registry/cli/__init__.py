@@ -35,6 +35,8 @@ _TABLE = (
             "ls": (f"{_VERBS}.files", "List the files of a version with their BLAKE3."),
             "cat": (f"{_VERBS}.files", "Write a file of a version to standard output."),
             "diff": (f"{_VERBS}.diff", "Show what differs between two versions."),
+            "search": (f"{_VERBS}.search", "Find versions by params, metrics, labels, tags, author, age."),
+            "whence": (f"{_VERBS}.whence", "Find the versions that hold a file, and whether one ever was prod."),
         },
     ),
     VerbGroup(

@@ -111,7 +111,12 @@ def _print(failure: _Failure, *, json: bool) -> None:
         return
     color = color_on(sys.stderr)
     label = click.style("error:", fg="red", bold=True) if color else "error:"
-    click.echo(f"{label} {plain(message)}", err=True, color=color)
+    click.echo(f"{label} {_told(message, failure.fields)}", err=True, color=color)
+
+
+def _told(message: str, fields: Mapping[str, object]) -> str:
+    """One line; of a mistake in a condition three, of which the last points at it."""
+    return "\n".join(map(plain, message.split("\n"))) if "condition" in fields else plain(message)
 
 
 def color_on(stream: Any) -> bool:

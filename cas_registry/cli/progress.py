@@ -19,6 +19,8 @@ _STAGES = {
     "read": "Checking",
     "count": "Counting files",
     "map": "Reading maps",
+    "index": "Reading logs",
+    "trees": "Reading folders",
 }
 
 

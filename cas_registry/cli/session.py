@@ -16,7 +16,7 @@ from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
 
 if TYPE_CHECKING:
     from cas_registry.cli.workspace import Workspace
-    from cas_registry.registry import BoundFolder, Model, Registry
+    from cas_registry.registry import BoundFolder, Model, OfflineRegistry, Registry
 
 
 class CommandWorld:
@@ -133,6 +133,13 @@ class Session:
             self._opened = open_registry(self.url, self.world, storage_options=self.storage_options)
         return self._opened
 
+    @property
+    def offline(self) -> "OfflineRegistry":
+        """What this machine has seen of the registry, without asking it."""
+        from cas_registry.registry import open_offline
+
+        return open_offline(self.url, self.world, storage_options=self.storage_options)
+
     @cached_property
     def workspace(self) -> "Workspace":
         """The bound folder's memory of what it holds."""
@@ -145,10 +152,15 @@ class Session:
         """The model of `-M` or REG_MODEL."""
         return self._choices.model or os.environ.get("REG_MODEL") or None
 
+    @property
+    def chosen_model(self) -> str | None:
+        """The model asked for, else the binding's."""
+        bound = self.bound.model if self.bound and _same_place(self.bound.registry, self.url) else None
+        return self.asked_model or bound
+
     def model(self, *revisions: str) -> "Model":
         """The model to work on: the one asked for, else the binding's, else one that a revision names (`MODEL@REV`), else the only one."""
-        bound = self.bound.model if self.bound and _same_place(self.bound.registry, self.url) else None
-        return self.registry.model(self.asked_model or bound or _named_in(revisions) or self._only_model())
+        return self.registry.model(self.chosen_model or _named_in(revisions) or self._only_model())
 
     def none_of(self, model: "Model") -> list[Any]:
         """An empty list, for a model that is there: what has no branches may be a name mistyped."""

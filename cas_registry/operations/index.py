@@ -133,7 +133,7 @@ class Index:
         targets = [CommitId.parse(row[1]) if row[1] else None for row in rows]
         return tuple(
             Move(n, kind, name, target, before, time_ms, who, why)
-            for (n, _, time_ms, who, why), target, before in zip(rows, targets, [*targets[1:], None], strict=True)
+            for (n, _, time_ms, who, why), target, before in zip(rows, targets, [*targets, None][1:], strict=True)
         )
 
     def made_from(self, commit: CommitId) -> tuple[Found, ...]:

@@ -15,7 +15,9 @@ COMMIT = Commit(
 
 
 def test_facts_are_those_of_the_commit_the_log_and_the_refs() -> None:
-    facts = version_facts(CommitId(b"\x03" * 32), COMMIT, model="fraud", number=3, stats=CommitStats(2, 100, 60, 50), tags=("b", "a"))
+    facts = version_facts(
+        CommitId(b"\x03" * 32), COMMIT, model="fraud", number=3, stats=CommitStats(2, 100, 60, 50), tags=("b", "a")
+    )
     assert facts == {
         "model": "fraud",
         "number": 3,

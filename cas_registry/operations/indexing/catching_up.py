@@ -6,7 +6,7 @@ the index has is read anew from the beginning, once the watch of this machine ha
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -117,7 +117,6 @@ class _Reader:
         )
         for batch in batches:
             first, last = batch.entries[0], batch.entries[-1]
-            self._check_chain(log, batch.entries)
             with transaction(self._connection):
                 now = _known_logs(self._connection, log.name)[0]
                 if now != log:  # another process was at it
@@ -139,11 +138,6 @@ class _Reader:
             self._intake.forget()
             raise
 
-    def _check_chain(self, log: _KnownLog, entries: Sequence[Recorded]) -> None:
-        for before, after in pairwise(entries):
-            if after.entry.prev != before.id:
-                raise _broken(log.name, after)
-
     def _ending(self, log: _KnownLog, head: Recorded) -> Ending:
         refs = self._stores.refs(log.name)
         remap = head.entry.remap
@@ -154,6 +148,9 @@ class _Reader:
         missing = [number for number in numbers if number not in have]
         found = dict(zip(missing, self._stores.log(log).read_many(missing), strict=True)) if missing else {}
         entries = [have.get(number) or found[number] for number in numbers]
+        for before, after in pairwise(entries):
+            if after.entry.prev != before.id:
+                raise _broken(log, after)
         wanted = list(dict.fromkeys(recorded.entry.commit for recorded in entries if recorded.entry.commit))
         commits = self._stores.objects.read_commits(wanted)
         return Batch(entries, dict(zip(wanted, commits, strict=True)), list(self._moves(log, entries)))

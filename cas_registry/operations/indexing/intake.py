@@ -63,11 +63,13 @@ class Intake:
         self._run_many = connection.executemany
         self._names: dict[str, int] = {}
         self._holders: dict[bytes, int] = {}
+        self._facts: list[tuple[int, int, Stored | None]] = []  # still to be written
 
     def forget(self) -> None:
         """What was remembered in a transaction that came to nothing."""
         self._names.clear()
         self._holders.clear()
+        self._facts.clear()
 
     def take(self, model: int, batch: Batch, ending: Ending | None) -> None:
         """The entries of a batch, which follow the last one that the index has of this model's log; after the last batch its ending."""
@@ -78,6 +80,7 @@ class Intake:
         for recorded in batch.entries:
             if recorded.entry.op is Operation.NOTE:
                 self._take_note(model, recorded)
+        self._write_facts()
         self._take_moves(model, batch)
         last = batch.entries[-1]
         self._run(
@@ -186,14 +189,12 @@ class Intake:
 
     def _hold(self, values: Mapping[str, Scalar]) -> int | None:
         """The holder of these values, None of none."""
-        rows = {name: found for name, value in values.items() if (found := stored(value)) is not None}
-        if not rows:
+        if not values:
             return None
-        identity, is_new = self._holder(repr(sorted(rows.items(), key=lambda item: item[0])))
+        identity, is_new = self._holder(repr(values))
         if is_new:
-            self._run_many(
-                "INSERT INTO fact VALUES (?, ?, ?)", [(identity, self._name(name), value) for name, value in rows.items()]
-            )
+            rows = ((identity, self._name(name), stored(value)) for name, value in values.items())
+            self._facts += [row for row in rows if row[2] is not None]
         return identity
 
     def _hold_inputs(self, texts: Sequence[str]) -> int | None:
@@ -220,7 +221,12 @@ class Intake:
         self._holders[digest] = identity
         return identity, found is None
 
+    def _write_facts(self) -> None:
+        self._run_many("INSERT INTO fact VALUES (?, ?, ?)", self._facts)
+        self._facts.clear()
+
     def _held(self, holder: int | None) -> dict[str, Scalar]:
+        self._write_facts()
         rows: Iterable[tuple[str, Stored]] = self._run(
             "SELECT n.text, f.value FROM fact f JOIN name n ON n.id = f.name WHERE f.holder = ?", (holder,)
         )

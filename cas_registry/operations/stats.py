@@ -37,6 +37,8 @@ class ModelStats:
     new_bytes: int
     stored_bytes: int
     updated_ms: int | None
+    latest: int | None = None  # the number of the last version that is not retired
+    tag_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,13 @@ def _read_log(stores: Stores, model: str) -> tuple[ModelStats, list[tuple[TreeId
     head, table = found
     stats: list[CommitStats] = []
     versions: list[tuple[TreeId, MapName]] = []
+    latest: int | None = None
     remap = stores.refs(model).remap(head)
     for entry in walk_entries(stores.log(model), head.n):
         if not entry.tree or not entry.map or (root := remap.of(entry.n, entry.map)) is None:
             continue
         versions.append((entry.tree, root))
+        latest = entry.versions
         if entry.stats:
             stats.append(entry.stats)
     figures = ModelStats(
@@ -136,6 +140,8 @@ def _read_log(stores: Stores, model: str) -> tuple[ModelStats, list[tuple[TreeId
         new_bytes=sum(item.new_bytes for item in stats),
         stored_bytes=sum(item.stored_bytes for item in stats),
         updated_ms=head.entry.time_ms,
+        latest=latest,
+        tag_names=tuple(sorted(name for name, ref in table.of(RefKind.TAG).items() if ref.commit)),
     )
     return figures, versions
 

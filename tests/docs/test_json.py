@@ -24,6 +24,8 @@ STORY: list[tuple[str, list[str]]] = [
     ("show", ["show", "prod"]),
     ("ls", ["ls", "prod"]),
     ("diff", ["diff", "prod", "main"]),
+    ("search", ["search", "tag = prod"]),
+    ("whence", ["whence", "serve/config.json"]),
     ("sign", ["sign", "prod", "--key", "key"]),
     ("verify", ["verify", "prod", "--allowed-signers", "allowed_signers"]),
     ("branch NAME REV", ["branch", "exp", "main"]),

@@ -60,6 +60,6 @@ def search(
             condition, models=[chosen] if chosen else None, sort=sort, top=top, retired=retired, progress=progress
         )
     if as_csv:
-        click.echo(csv_text(found, wanted, tame=sys.stdout.isatty()), nl=False)
+        click.echo(csv_text(found, wanted, tame=sys.stdout.isatty()), nl=False, color=True)  # exactly as it is
     else:
         session.out.show(SEARCH, Search(found, chosen, wanted, offline=offline))

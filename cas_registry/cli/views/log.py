@@ -38,6 +38,9 @@ def record_fields(record: LogRecord) -> dict[str, object]:
         "metrics": dict(commit.metrics),
         "labels": dict(commit.labels),
         "framework": dict(commit.framework),
+        "packages": dict(commit.packages),
+        "environment": dict(commit.environment),
+        "code": dict(commit.code),
         "inputs": [input_fields(item) for item in commit.inputs],
         "branches": list(record.branches),
         "tags": list(record.tags),
@@ -86,6 +89,8 @@ def _lines(record: LogRecord, paper: Paper, *, oneline: bool) -> Iterator[Line]:
         yield [f"    {text.count(stats.files, 'file')}, {text.size(stats.raw_bytes)}, {text.size(stats.new_bytes)} new"]
     if record.commit.metrics:
         yield [f"    {scalars(record.commit.metrics)}"]
+    if record.commit.labels:
+        yield [f"    {scalars(record.commit.labels)}"]
 
 
 LOG = View(_document, _human, lambda history: (record.id.hex for record in history.records))

@@ -10,6 +10,9 @@ from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.registry import CodecShare, Ladder
 
 
+_TAGS = 6  # named in a line
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """The models of a registry."""
@@ -32,6 +35,8 @@ def _model_fields(model: ModelStats) -> dict[str, object]:
         "versions": model.versions,
         "branches": model.branches,
         "tags": model.tags,
+        "tag_names": list(model.tag_names),
+        "latest": model.latest,
         "raw_bytes": model.raw_bytes,
         "new_bytes": model.new_bytes,
         "stored_bytes": model.stored_bytes,
@@ -47,19 +52,21 @@ def _models_human(models: Models, paper: Paper) -> Iterator[Line | Table]:
     if not models.models:
         yield [f"{models.registry} has no models yet; the first reg commit creates one"]
         return
-    headers = ["versions", "branches", "tags", "raw", "stored", "updated", "model"]
-    yield Table(headers, [_model_row(model, paper) for model in models.models], frozenset(headers[:5]))
+    headers = ["model", "latest", "versions", "branches", "raw", "stored", "updated", "tags"]
+    yield Table(headers, [_model_row(model, paper) for model in models.models], frozenset(headers[1:6]))
 
 
 def _model_row(model: ModelStats, paper: Paper) -> list[Cell]:
+    tags = ", ".join(model.tag_names[:_TAGS]) + (f" and {model.tags - _TAGS:,} more" if model.tags > _TAGS else "")
     return [
+        Styled(model.model, "bold"),
+        f"v{model.latest}" if model.latest else "-",
         f"{model.versions:,}",
         f"{model.branches:,}",
-        f"{model.tags:,}",
         text.size(model.raw_bytes),
         text.size(model.stored_bytes),
         "never" if model.updated_ms is None else text.age(model.updated_ms, paper.now_ms),
-        Styled(model.model, "bold"),
+        tags,
     ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cas_registry.cli.options import Choices, Format
 from cas_registry.cli.output import Output
 from cas_registry.cli.progress import ProgressBar, progress_bar
-from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
+from cas_registry.errors import BackendError, InvalidInputError, NotFoundError, RegistryError
 
 if TYPE_CHECKING:
     from cas_registry.cli.workspace import Workspace
@@ -74,6 +74,7 @@ class Session:
         self._choices = choices
         self._near: list[Path] = [Path()]
         self._opened: Registry | None = None
+        self.may_go_offline = False  # for a verb that could do without the store
         self.world = CommandWorld()
         self.out = Output(choices.format or Format.HUMAN, lambda: self.world.clock_ns() // 1_000_000)
 
@@ -177,7 +178,11 @@ class Session:
         return progress_bar(wanted=self.out.is_human)
 
     def explain(self, error: RegistryError) -> RegistryError:
-        """A model that is not there: say which ones are."""
+        """A model that is not there: say which ones are. A store that is not: what can be had without it."""
+        if self.may_go_offline and isinstance(error, BackendError):
+            return BackendError(
+                f"{error.message}. With --offline it is answered from what this machine saw last", **error.fields
+            )
         name = error.fields.get("model")
         if self._opened is None or not isinstance(error, NotFoundError) or not isinstance(name, str):
             return error

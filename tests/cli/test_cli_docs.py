@@ -59,7 +59,7 @@ def run(step: Step, shell: Shell) -> list[str]:
     command = step.command.partition("  # ")[0]
     printed = ""
     for part in command.split(" && "):
-        if part.startswith("reg ") and ">" not in part:
+        if part.startswith("reg ") and ">" not in shlex.split(part):
             found = shell.reg(*shlex.split(part)[1:], code=step.code if part == command.split(" && ")[-1] else 0)
             printed += found.stdout + found.stderr
         else:

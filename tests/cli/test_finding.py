@@ -145,6 +145,14 @@ def test_offline_says_as_of_when(story: Shell, tmp_path):
     assert len(story.reg("whence", "--offline", story.write("b", bytes(range(256)) * 40)).lines) > 2
 
 
+def test_a_store_that_cannot_be_reached_is_told_with_the_way_out(story: Shell):
+    words = ["-R", "s3://none/none", "--storage-option", "endpoint_url=http://127.0.0.1:9", "--storage-option", "key=a"]
+    words += ["--storage-option", "secret=b", "--storage-option", "max_attempts=1"]
+    shown = story.reg("search", *words, code=None)
+    assert shown.exit_code == 6
+    assert "With --offline it is answered" in shown.stderr
+
+
 def test_models_tell_latest_version_and_tags(two_models: Shell):
     head, fraud, ranker = two_models.reg("models").lines
     assert head.split() == ["model", "latest", "versions", "branches", "raw", "stored", "updated", "tags"]

@@ -9,6 +9,7 @@ SPELT = "\\x1b]0;owned\\x07\\x1b[31m\\u202e[bold red]x[/bold red][/]:smile:"
 
 VERBS = [
     ["log"], ["log", "--graph"], ["log", "--oneline"], ["show"], ["diff", "main~1", "main"], ["tag", "--history", "prod"],
+    ["search"], ["search", "--columns", "message,author,number"],
 ]  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def test_piped_output_spells_it_out(hostile: Shell, words):
     assert "\x07" not in shown
 
 
-@pytest.mark.parametrize("words", [["log"], ["show"], ["diff", "main~1", "main"]])
+@pytest.mark.parametrize("words", [["log"], ["show"], ["diff", "main~1", "main"], ["search"]])
 def test_a_terminal_gets_our_colours_only(hostile: Shell, words):
     shown = on_terminal(command(*words), columns=400).stdout
     assert SPELT in shown
@@ -60,6 +61,10 @@ def test_hostile_words_of_the_user_come_back_spelt_out(bound: Shell):
         ["log", "-M", f"m{EVIL}"],
         [f"verb{EVIL}"],
         ["log", f"--{EVIL}"],
+        ["search", f"author = {EVIL}"],
+        ["search", f"'{EVIL}' ="],
+        ["search", "--columns", EVIL],
+        ["whence", EVIL],
     ):
         error = bound.reg(*words, code=None).stderr
         assert "\x1b" not in error

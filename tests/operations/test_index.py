@@ -1,6 +1,7 @@
 """The index of this machine: what it takes in, what it asks of the store, and what becomes of it when somebody meddles."""
 
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -401,9 +402,11 @@ def test_two_at_once_take_in_each_entry_once(bench: Bench) -> None:
 def test_one_who_was_overtaken_goes_on_from_where_the_other_came_to(bench: Bench) -> None:
     _series(bench, count=READ_BATCH + 20)
     overtaking: list[int] = []
+    left = [True]
 
     def hook(method: str, key: str) -> None:
-        if key == entry_key("fraud", READ_BATCH + 10) and not overtaking:
+        if key == entry_key("fraud", READ_BATCH + 10) and left:
+            left.clear()
             overtaking.append(len(bench.found("number > 0")))
 
     slow = registry_over(HookedBackend(bench.store, hook), make_world())
@@ -538,3 +541,69 @@ def test_the_package_of_an_entry_is_told_by_its_seal(bench: Bench) -> None:
     identity, _ = decode_entry(bench.store.get(entry_key("fraud", 1), length=1 << 20))
     assert identity == writer._head_id
     assert index_module.__all__ == sorted(index_module.__all__, key=lambda name: (name[0].islower(), name))
+
+
+def test_several_who_make_the_file_at_once_all_get_their_answer(bench: Bench) -> None:
+    _series(bench, count=50)
+    results: list[int] = []
+    ready = threading.Barrier(6)
+
+    def run() -> None:
+        ready.wait()
+        with bench.open() as index:
+            results.append(len(index.search()))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [50] * 6
+
+
+_STEPS = st.lists(st.sampled_from(["commit", "commit", "side", "tag", "move", "untag", "note", "unlabel", "look"]), max_size=25)
+
+
+@given(_STEPS)
+def test_an_index_that_followed_step_by_step_is_the_one_that_is_made_at_once(steps: list[str]) -> None:
+    registry = make_registry(MemoryBackend(), make_world())
+    with tempfile.TemporaryDirectory() as folder:
+        _follow(registry, steps, Path(folder))
+        with (
+            open_index(registry._stores, Path(folder), now_ms=NOW_MS) as followed,
+            open_index(registry._stores, None, now_ms=NOW_MS) as fresh,
+        ):
+            assert followed.search() == fresh.search()
+            for found in fresh.search():
+                assert followed.stays("m", found.commit) == fresh.stays("m", found.commit)
+                assert followed.notes("m", found.commit) == fresh.notes("m", found.commit)
+            model = registry.model("m")
+            if fresh.search():
+                assert {found.commit for found in fresh.search(parse_condition("exists tag"))} == {
+                    ref.commit for ref in model.tags()
+                }
+                assert {name for found in fresh.search() for name in found.branches} == {ref.name for ref in model.branches()}
+
+
+def _follow(registry: Registry, steps: list[str], cache: Path) -> None:
+    writer = LogWriter(registry, "m")
+    ids: list[CommitId] = []
+    for number, step in enumerate(steps):
+        match step:
+            case "commit" | "side":
+                ids.append(
+                    writer.commit(branch="main" if step == "commit" else "side", metrics={"auc": number % 3}, labels={"a": 1})
+                )
+            case "look":
+                open_index(registry._stores, cache, now_ms=NOW_MS).close()
+            case _ if not ids:
+                continue
+            case "tag" | "move":
+                writer.tag("prod" if step == "tag" else "best", ids[-1], time_ms=number)
+            case "untag":
+                writer.tag("prod", None, time_ms=number)
+            case "note":
+                writer.note(Note(ids[number % len(ids)], labels={"b": number}, metrics={"auc": number, "late": 1.5}))
+            case _:
+                writer.note(Note(ids[number % len(ids)], labels={"a": None, "b": None}))
+    writer.finish()

@@ -54,6 +54,7 @@ def search(
         raise click.UsageError("choose one format: --csv or --json or --quiet", click.get_current_context())
     wanted = parse_columns(columns) if columns else None
     chosen = None if everywhere else session.chosen_model
+    session.may_go_offline = not offline
     with session.progress() as progress:
         registry = session.offline if offline else session.registry
         found = registry.search(

@@ -23,6 +23,7 @@ def whence(session: Session, what: str, offline: bool) -> int:
     """
     from cas_registry.cli.views.whence import WHENCE, Whence
 
+    session.may_go_offline = not offline
     with session.progress() as progress:
         registry = session.offline if offline else session.registry
         holdings = registry.whence(what, progress=progress)

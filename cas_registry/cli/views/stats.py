@@ -9,7 +9,6 @@ from cas_registry.cli.views.fields import time_fields
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.registry import CodecShare, Ladder
 
-
 _TAGS = 6  # named in a line
 
 

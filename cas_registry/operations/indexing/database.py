@@ -128,7 +128,11 @@ def _open(path: Path, registry: str) -> sqlite3.Connection:
 
 def _prepared(connection: sqlite3.Connection, registry: str) -> sqlite3.Connection:
     """With its tables, which are made where the file is new. A file of somebody else's counts as damaged."""
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):  # somebody makes the file right now, and nobody waits for that; the mode is the file's, not ours
+            raise
     connection.execute("PRAGMA synchronous = OFF")  # what a power loss damages is made anew
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -135,10 +135,10 @@ def decode_scalars(value: Json, *, what: str) -> dict[str, Scalar]:
     for name, item in mapping(value, what=what).items():
         if not 1 <= len(name.encode("utf-8")) <= MAX_SCALAR_NAME_BYTES:
             raise FormatError(f"a {what} whose name is not 1 to {MAX_SCALAR_NAME_BYTES} bytes long")
-        if isinstance(item, Mapping):
-            decoded[name] = _decode_float(item, what=what)
-        elif isinstance(item, (bool, int, str)) or item is None:
+        if item is None or isinstance(item, (bool, int, str)):  # first: asking for a Mapping takes longest, and few are floats
             decoded[name] = item
+        elif isinstance(item, Mapping):
+            decoded[name] = _decode_float(item, what=what)
         else:
             raise FormatError(f"a {what} that is neither a number nor text")
     return decoded

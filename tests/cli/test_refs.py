@@ -94,8 +94,9 @@ def test_models_are_listed_with_their_figures(story: Shell):
     assert ranker["model"] == "ranker"
     assert story.reg("models", "-q").lines == ["fraud", "ranker"]
     header, first, _ = story.reg("models").lines
-    assert header.split() == ["versions", "branches", "tags", "raw", "stored", "updated", "model"]
-    assert first.startswith("2         1         1     20.5 kB")
+    assert header.split() == ["model", "latest", "versions", "branches", "raw", "stored", "updated", "tags"]
+    assert first.startswith("fraud   v2      2         1         20.5 kB")
+    assert first.endswith("prod")
 
 
 def test_stats_add_up_to_what_the_bucket_holds(story: Shell):

@@ -19,7 +19,9 @@ from cas_registry.query.fields import Field, Kind, quoted
 
 Fact = Scalar | Sequence[str]
 Facts = Mapping[str, Fact]  # `metrics.auc`, `author` -> a value; `tag`, `branch`, `input` -> several
-VersionFacts = Callable[[str], Facts | None]  # the facts of the version at a tag or branch; None where there is none
+VersionFacts = Callable[
+    [str], Facts | None
+]  # the facts of the version at a tag or branch, or of `v17`; None where there is none
 
 MILLISECONDS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000}
 DAY_MS = MILLISECONDS["d"]
@@ -89,7 +91,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A field of another version of the same model: `prod.metrics.auc`. In `version` a tag or branch."""
+    """A field of another version of the same model: `prod.metrics.auc`. `version` is a tag, a branch, or `v` and a number."""
 
     version: str
     field: Field
@@ -171,7 +173,7 @@ class Condition:
         return str(self.root)
 
     def matches(self, facts: Facts, *, now_ms: int, version: VersionFacts | None = None) -> bool:
-        """Whether these facts meet it. `version` gives those of another version of the same model by tag or branch.
+        """Whether these facts meet it. `version` gives those of another version of the same model by tag, branch or `v17`.
 
         InvalidInputError where the condition compares with another version and nobody can give its facts.
         """
@@ -188,7 +190,7 @@ class Condition:
         return tuple(dict.fromkeys(_fields(self.root)))
 
     def versions(self) -> tuple[str, ...]:
-        """The tags and branches that it compares with, each once, as they come."""
+        """The tags, branches and numbers (`v17`) of the versions that it compares with, each once, as they come."""
         return tuple(dict.fromkeys(reference.version for reference in _references(self.root)))
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from cas_registry.errors import HostileNameError, InvalidInputError, LimitError
 from cas_registry.model.canonical import MAX_INTEGER
-from cas_registry.model.names import check_ref
+from cas_registry.model.names import VERSION_NUMBER, check_ref
 from cas_registry.model.revision import parse_time
 from cas_registry.query.condition import (
     DAY_MS,
@@ -200,7 +200,7 @@ class _Parser:
         return None if field.takes_versions else token.text
 
     def _reference(self, token: Token, field: Field) -> Reference | None:
-        """`prod`, or `prod.metrics.auc`: a version, by tag or branch, and which field of it."""
+        """`prod`, or `prod.metrics.auc`: a version, by tag, branch or number (`v17`), and which field of it."""
         found = _ELSEWHERE.fullmatch(token.text)
         version, other = (found["version"], parse_field(found["field"])) if found else (token.text, field)
         return self._checked(token, version, field, other)
@@ -214,7 +214,8 @@ class _Parser:
 
     def _checked(self, token: Token, version: str, field: Field, other: Field) -> Reference:
         try:
-            check_ref(version)
+            if not VERSION_NUMBER.fullmatch(version):
+                check_ref(version)
         except (HostileNameError, LimitError):
             raise self._error(f"expected {_expected(field)}{self._instead()}") from None
         if not field.takes_versions and field.kind is not Kind.SCALAR:

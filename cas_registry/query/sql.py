@@ -16,6 +16,7 @@ before `''`, texts before `x''`. Null and NaN are not there. The function `conta
 from dataclasses import dataclass
 
 from cas_registry.model.canonical import Scalar
+from cas_registry.model.names import VERSION_NUMBER
 from cas_registry.query.condition import (
     And,
     Comparison,
@@ -156,9 +157,17 @@ def _sort(value: Sql, like: Plain) -> Sql:
 
 def _with_version(field: Field, operator: Operator, reference: Reference, now_ms: int) -> Sql:
     """Compared with another version's field. A tag goes before a branch of the same name, as everywhere."""
-    standing = _sql(
-        "(SELECT r.version FROM ref r WHERE r.model = v.model AND r.name = {} ORDER BY r.kind DESC LIMIT 1)",
-        _bind(reference.version),
+    number = VERSION_NUMBER.fullmatch(reference.version)
+    standing = (
+        _sql(
+            "(SELECT n.id FROM version n WHERE n.model = v.model AND n.number = {} ORDER BY n.id LIMIT 1)",
+            _bind(int(number[1])),
+        )
+        if number
+        else _sql(
+            "(SELECT r.version FROM ref r WHERE r.model = v.model AND r.name = {} ORDER BY r.kind DESC LIMIT 1)",
+            _bind(reference.version),
+        )
     )
     there = _sql("(SELECT {} FROM version w WHERE w.id = {})", value_of(reference.field, now_ms=now_ms, version="w"), standing)
     return _sql(

@@ -78,6 +78,8 @@ def test_versions_are_found_by_what_their_commits_say(bench: Bench) -> None:
         "fraud v2",
     ]
     assert bench.found("branch = main") == ["fraud v3", "ranker v2"]
+    assert bench.found("metrics.auc > v2") == ["fraud v3"]
+    assert bench.found("metrics.auc >= main") == ["fraud v3", "ranker v2"]
     with bench.open() as index:
         assert len(index.search()) == 5
         assert index.models() == ["fraud", "ranker"]

@@ -47,7 +47,7 @@ _plain = st.booleans() | _numbers | _texts
 _scalar_fields = st.builds(
     Field, st.sampled_from(["x", "y", "learning rate", "a.b-c", 'odd"name', "and"]), st.sampled_from(GROUPS)
 )
-_refs = st.sampled_from(["prod", "main", "env/prod", "release-1.2"])
+_refs = st.sampled_from(["prod", "main", "env/prod", "release-1.2", "v1", "v2"])
 _commits = st.sampled_from(["8f3a", "8F3A91C2", "0", "ffff", "f" * 64])
 _days = st.integers(0, 40_000).map(lambda day: Moment(day * DAY_MS, (day + 1) * DAY_MS - 1))
 _moments = (
@@ -133,7 +133,9 @@ def versions(draw: st.DrawFn) -> list[dict[str, Fact]]:
 
 
 def at(versions: Sequence[Facts], model: Fact, name: str) -> Facts | None:
-    """The facts of the version of a model at a tag, else at a branch."""
+    """The facts of the version of a model of that number, at a tag, else at a branch."""
+    if name in {"v1", "v2"}:
+        return next((facts for facts in versions if facts["model"] == model and facts.get("number") == int(name[1:])), None)
     for kind in ("tag", "branch"):
         for facts in versions:
             several = facts[kind]

@@ -63,6 +63,8 @@ EXAMPLES = {
     'metrics.auc = "prod"': Comparison(AUC, Operator.EQUAL, "prod"),
     "params.lr = prod.params.lr": Comparison(LR, Operator.EQUAL, Reference("prod", LR)),
     'params.lr = prod.params."the lr"': Comparison(LR, Operator.EQUAL, Reference("prod", Field("the lr", "params"))),
+    "metrics.auc > v17": Comparison(AUC, Operator.GREATER, Reference("v17", AUC)),
+    "params.lr = v17.params.lr": Comparison(LR, Operator.EQUAL, Reference("v17", LR)),
     "size <= prod": Comparison(Field("size"), Operator.AT_MOST, Reference("prod", Field("size"))),
     "size <= prod.stored": Comparison(Field("size"), Operator.AT_MOST, Reference("prod", Field("stored"))),
     "time > prod": Comparison(Field("time"), Operator.GREATER, Reference("prod", Field("time"))),

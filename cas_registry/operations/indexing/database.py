@@ -28,6 +28,7 @@ CREATE TABLE version (
     input INTEGER, {", ".join(f"{group} INTEGER" for group in GROUPS)},
     UNIQUE (model, at)
 );
+CREATE INDEX version_by_number ON version (model, number);
 CREATE INDEX version_by_commit ON version (commit_id);
 CREATE INDEX version_by_tree ON version (tree);
 CREATE TABLE holder (id INTEGER PRIMARY KEY, digest BLOB UNIQUE);

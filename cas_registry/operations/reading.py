@@ -3,11 +3,11 @@
 import io
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from cas_registry.codecs import Buffer
-from cas_registry.errors import NotFoundError
+from cas_registry.errors import IntegrityError, NotFoundError
 from cas_registry.model.ids import ChunkId, FileId
 from cas_registry.model.maps import Located
 from cas_registry.operations.transfer import fetch_chunks, fetch_group, worker_pool
@@ -39,10 +39,19 @@ def find_file(stores: Stores, version: Version, path: str) -> VersionFile:
 
 
 def open_file(stores: Stores, version: Version, path: str) -> io.BufferedReader:
-    """A file of the version for reading, unaffected by whatever moves meanwhile."""
+    """A file of the version for reading, unaffected by whatever moves meanwhile.
+
+    Where its packs are gone because the version was repacked, it goes on with those that have its bytes now. NotFoundError once the version
+    is retired and collected.
+    """
     file = find_file(stores, version, path)
     chunks = VersionFiles(stores.objects, version.map).chunks(file.entry, file.folder)
-    return io.BufferedReader(_ChunkedFile(stores.objects, chunks, file), buffer_size=READ_AHEAD_BYTES)
+
+    def locate() -> tuple[Located, ...]:
+        current = stores.refs(version.model).find_entry(version.commit)
+        return VersionFiles(stores.objects, current.map).chunks(file.entry, file.folder)
+
+    return io.BufferedReader(_ChunkedFile(stores.objects, chunks, file, locate), buffer_size=READ_AHEAD_BYTES)
 
 
 def read_file(stores: Stores, version: Version, path: str) -> bytes:
@@ -80,11 +89,14 @@ class RowSource:
 class _ChunkedFile(io.RawIOBase):
     """Raw reads over chunks; a few decoded ones are kept. Not thread-safe, as file objects are not."""
 
-    def __init__(self, objects: ObjectStore, chunks: tuple[Located, ...], file: VersionFile) -> None:
+    def __init__(
+        self, objects: ObjectStore, chunks: tuple[Located, ...], file: VersionFile, locate: Callable[[], tuple[Located, ...]]
+    ) -> None:
         super().__init__()
         self._objects = objects
         self._chunks = chunks
         self._file = file
+        self._locate = locate
         self._starts = [0, *accumulate(located.placement.raw_bytes for located in chunks)]
         self._position = 0
         self._cache: OrderedDict[ChunkId, Buffer] = OrderedDict()
@@ -115,7 +127,7 @@ class _ChunkedFile(io.RawIOBase):
         first = bisect_right(self._starts, self._position) - 1
         last = bisect_right(self._starts, end - 1) - 1
         filled = 0
-        for number, data in zip(range(first, last + 1), self._fetch(self._chunks[first : last + 1]), strict=True):
+        for number, data in zip(range(first, last + 1), self._fetch(first, last + 1), strict=True):
             begin = max(self._position - self._starts[number], 0)
             part = data[begin : end - self._starts[number]]
             view[filled : filled + len(part)] = part
@@ -129,21 +141,17 @@ class _ChunkedFile(io.RawIOBase):
         if start >= end:
             return b""
         first = bisect_right(self._starts, start) - 1
-        with worker_pool() as pool:
-            data = b"".join(fetch_chunks(self._objects, pool, self._chunks[first:]))
+        data = b"".join(self._read(range(first, len(self._chunks))))
         if start == 0:
             assert isinstance(self._file.entry.id, FileId)  # noqa: S101 - find_file returns files
             verify_whole(self._file.entry.id, self._file.path, FileId.of(data).digest)
         self._position = end
         return data[start - self._starts[first] :]
 
-    def _fetch(self, wanted: tuple[Located, ...]) -> list[Buffer]:
-        missing = [located for located in wanted if located.placement.chunk not in self._cache]
-        fresh: dict[ChunkId, Buffer] = {}
-        if missing:
-            with worker_pool() as pool:
-                fetched = fetch_chunks(self._objects, pool, missing)
-                fresh = {located.placement.chunk: data for located, data in zip(missing, fetched, strict=True)}
+    def _fetch(self, first: int, last: int) -> list[Buffer]:
+        missing = [number for number in range(first, last) if self._chunks[number].placement.chunk not in self._cache]
+        fresh = {self._chunks[number].placement.chunk: data for number, data in zip(missing, self._read(missing), strict=True)}
+        wanted = self._chunks[first:last]
         found = [fresh.get(located.placement.chunk) or self._cache[located.placement.chunk] for located in wanted]
         for chunk, data in fresh.items():
             self._cache[chunk] = data
@@ -152,3 +160,17 @@ class _ChunkedFile(io.RawIOBase):
             _, data = self._cache.popitem(last=False)
             self._cached_bytes -= len(data)
         return found
+
+    def _read(self, numbers: Sequence[int]) -> list[Buffer]:
+        """Chunks by their numbers, from the store; where that fails, from where they lie by now."""
+        if not numbers:
+            return []
+        with worker_pool() as pool:
+            try:
+                return list(fetch_chunks(self._objects, pool, [self._chunks[number] for number in numbers]))
+            except IntegrityError:
+                now = self._locate()
+                if now == self._chunks or [row.placement.chunk for row in now] != [row.placement.chunk for row in self._chunks]:
+                    raise
+                self._chunks = now
+                return list(fetch_chunks(self._objects, pool, [now[number] for number in numbers]))

@@ -280,6 +280,91 @@ def test_a_failure_in_the_middle_is_raised_and_reading_goes_on_afterwards(bench:
         faulty.assert_all_hit()
 
 
+# A service that holds a version open
+
+
+@dataclass
+class Held:
+    """A registry with `prod` at the first of several versions, opened by a service that has read the beginning of a file of it."""
+
+    store: MemoryBackend
+    model: Model
+    file: io.BufferedReader
+    data: bytes
+
+    def read(self) -> bytes:
+        """The whole of it, from the store."""
+        self.file.seek(0)
+        return b"".join(iter(lambda: self.file.read(2 * MIB), b""))
+
+    def collect(self) -> None:
+        collect(self.store)
+
+
+def collect(store: MemoryBackend) -> None:
+    """Delete all that no version needs, however much that is."""
+    registry = registry_over(store, make_world())
+    count = registry.gc(grace_s=0).garbage_objects
+    registry.gc(delete=True, grace_s=0, trash_window_s=0, confirmed=count)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Held:
+    """The file is larger than what is kept of it in memory, so that reading it all goes to the store."""
+    store = MemoryBackend("held")
+    model = make_registry(store, make_world()).model("m")
+    data = make_bytes(20, CACHED_BYTES + 8 * MIB)
+    model.commit(write_folder(tmp_path, {"model.bin": File(data)}), tags=["prod"])
+    service = registry_over(store, make_world()).model("m").open("prod", "model.bin")
+    assert service.read(1000) == data[:1000]
+    model.commit(write_folder(tmp_path, {"model.bin": File(make_bytes(21, MIB))}))
+    return Held(store, model, service, data)
+
+
+def test_a_service_keeps_its_version_when_the_tag_moves_is_deleted_and_the_registry_is_collected(held: Held) -> None:
+    held.model.tag("prod", "main")
+    assert held.read() == held.data
+    held.collect()
+    assert held.read() == held.data, "the version is not retired"
+    held.model.delete_tag("prod")
+    held.collect()
+    assert held.read() == held.data
+
+
+def test_a_service_keeps_its_version_while_a_collection_is_under_way(held: Held) -> None:
+    held.model.tag("prod", "main")
+    for _ in range(3):
+        registry_over(held.store, make_world()).gc(delete=True, grace_s=0)
+        assert held.read() == held.data
+
+
+def test_a_service_goes_on_where_the_packs_that_it_read_are_gone_because_the_version_was_repacked(tmp_path: Path) -> None:
+    store = MemoryBackend("repacked")
+    model = make_registry(store, make_world(), chunk_bytes=CHUNK_BYTES).model("m")
+    for number in range(3):
+        lines = b"".join(b"layer %d of %d: %d\n" % (line % 7, number, line) for line in range(60_000))
+        model.commit(write_folder(tmp_path, {"log.txt": File(lines)}), tags=["prod"])
+    service = model.open("prod", "log.txt")
+    before = {info.key for info in store.list("packs/")}
+    assert service.read(10) == lines[:10]
+    model.repack(level=19)
+    collect(store)
+    gone = before - {info.key for info in store.list("packs/")}
+    assert gone
+    service.seek(0)
+    assert service.read() == lines
+
+
+def test_a_service_is_told_when_its_version_was_retired_and_collected(held: Held) -> None:
+    held.model.tag("prod", "main")
+    held.model.retire("main~1", reason="wrong split")
+    assert held.read() == held.data, "not before a collection has deleted it"
+    held.collect()
+    with pytest.raises(NotFoundError, match="was retired") as caught:
+        held.read()
+    assert caught.value.fields["retired"] is True
+
+
 def test_sizes_of_the_test_data_reach_what_they_are_for() -> None:
     assert len(BIG) > 4 * READ_AHEAD_BYTES
     assert len(CONTENTS["repeats"]) > 60 * CHUNK_BYTES > 100 * KIB

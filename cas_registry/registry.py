@@ -23,7 +23,7 @@ from cas_registry.store.stores import open_stores
 from cas_registry.worktree.binding import FolderState
 
 if TYPE_CHECKING:
-    from cas_registry.operations.checkout import CheckoutReport
+    from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.diff import VersionDiff
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BoundFolder",
+    "CheckoutPlan",
     "CheckoutReport",
     "CodecShare",
     "CollectReport",
@@ -103,6 +104,7 @@ __all__ = [
 ]
 
 _REPORTS = {
+    "CheckoutPlan": "checkout",
     "CheckoutReport": "checkout",
     "CollectReport": "collection",
     "CollectionInfo": "collection",

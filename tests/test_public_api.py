@@ -18,7 +18,7 @@ import pytest
 
 import cas_registry as reg
 from cas_registry import errors, registry
-from cas_registry.operations.checkout import CheckoutReport
+from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
 from cas_registry.operations.commit import CommitReport
 from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
@@ -48,7 +48,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

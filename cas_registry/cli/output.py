@@ -90,6 +90,14 @@ class Output:
                     text = render_table(item, color=color) if isinstance(item, Table) else render_line(item, color=color)
                     click.echo(text, color=color)
 
+    def tell(self, view: View[T], value: T) -> None:
+        """Print one of several values, as they come: in JSON, a line each."""
+        if self.format is Format.JSON:
+            click.echo(json.dumps(_finite(view.document(value))))
+        else:
+            self.show(view, value)
+        sys.stdout.flush()
+
     def note(self, text: str) -> None:
         """A remark beside the result: on standard error, for people only."""
         if self.is_human:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from cas_registry.operations.checkout import CheckoutReport
+    from cas_registry.operations.checkout import Beside, CheckoutPlan, CheckoutReport
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.repack import RepackReport
@@ -159,6 +159,7 @@ class Contents(Moves):
         link: bool = False,
         verify: bool | None = None,
         safe_only: bool = False,
+        foresee: Callable[[CheckoutPlan], None] = lambda _: None,
         progress: Progress | None = None,
     ) -> CheckoutReport:
         """Make `folder` hold the version: only files that differ are written; each is verified before it takes its name.
@@ -175,26 +176,33 @@ class Contents(Moves):
         With `verify` (by default where REG_VERIFY is 1) the version is the one that `Model.verify` accepts, or nothing is written.
         With `safe_only`, UnsafeFileError lists the files that run code on loading, and those that nobody looked at, and nothing is
         written. It goes by what was found when they were committed, which is the word of whoever committed them.
-        """
-        from cas_registry.operations.checkout import checkout_version
 
+        `foresee` is told before the first change what will be written and fetched; if it raises, nothing was changed.
+        """
         if link and not cache:
             raise InvalidInputError("files are linked to the cache: link (--link) needs it, leave out no-cache")
-        target = Path(fspath(folder))
         must_verify = self._world.verify if verify is None else verify
         version = self.verify(revision).version if must_verify else self.resolve(revision)
-        patterns = tuple(paths)
-        state = self.folder_state(target)
-        if state and state.folder != ".":  # the folder remembers another one, which it committed
-            state = None
-        bases = [state.tree, *state.pending] if state else []
+        return self._fill(
+            version, Path(fspath(folder)), branch=parse_revision(revision).name, patterns=tuple(paths), force=force, remember=remember,
+            cache=cache, link=link, safe_only=safe_only, foresee=foresee, progress=progress,
+        )  # fmt: skip
+
+    def _fill(
+        self, version: Version, target: Path, *, branch: str, patterns: tuple[str, ...] = (), force: bool, remember: bool = True,
+        cache: bool, link: bool, safe_only: bool, foresee: Callable[[CheckoutPlan], None], progress: Progress | None,
+        beside: Beside | None = None,
+    ) -> CheckoutReport:  # fmt: skip
+        from cas_registry.operations.checkout import checkout_version
+
+        state, bases = self._held(target)
         after = FolderState(
             registry=self._stores.format.registry,
             model=version.model,
             folder=".",
             commit=version.commit.hex,
             tree=version.tree,
-            branch=parse_revision(revision).name,
+            branch=branch,
         )
 
         def announce(opened: TargetFolder) -> None:
@@ -212,6 +220,7 @@ class Contents(Moves):
             target,
             base_trees=bases,
             base_commit=_commit_of(state) if state else None,
+            beside=beside,
             patterns=patterns,
             force=force,
             file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
@@ -220,9 +229,53 @@ class Contents(Moves):
             stat_cache=self._stat_cache(target),
             clock_ns=self._world.clock_ns,
             progress=progress or NoProgress(),
+            foresee=foresee,
             announce=announce,
             conclude=conclude,
         )
+
+    def plan_checkout(
+        self,
+        revision: str,
+        folder: AnyPath,
+        *,
+        paths: Iterable[str] = (),
+        force: bool = False,
+        cache: bool = True,
+        link: bool = False,
+        verify: bool | None = None,
+        safe_only: bool = False,
+        progress: Progress | None = None,
+    ) -> CheckoutPlan:
+        """What `checkout` of the same would write and fetch, with the same refusals. Nothing is written; trees and maps are read."""
+        from cas_registry.operations.checkout import plan_checkout
+
+        target = Path(fspath(folder))
+        must_verify = self._world.verify if verify is None else verify
+        version = self.verify(revision).version if must_verify else self.resolve(revision)
+        state, bases = self._held(target)
+        return plan_checkout(
+            self._stores,
+            version,
+            target,
+            base_trees=bases,
+            base_commit=_commit_of(state) if state else None,
+            patterns=tuple(paths),
+            force=force,
+            file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
+            link=link,
+            safe_only=safe_only,
+            stat_cache=self._stat_cache(target, read_only=True),
+            clock_ns=self._world.clock_ns,
+            progress=progress or NoProgress(),
+        )
+
+    def _held(self, target: Path) -> tuple[FolderState | None, list[TreeId]]:
+        """What a folder remembers of itself, and the versions that it may hold files of."""
+        state = self.folder_state(target)
+        if state and state.folder != ".":  # the folder remembers another one, which it committed
+            state = None
+        return state, [state.tree, *state.pending] if state else []
 
     def folder_state(self, folder: AnyPath) -> FolderState | None:
         """What a folder holds according to its own `.reg/state.json`, if that is about this registry."""

@@ -5,20 +5,22 @@ A file is verified chunk by chunk and as a whole before it takes its name. A che
 it wrote is recognised by content.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import blake3
 
 from cas_registry.errors import IntegrityError, LocalEditsError, UnsafeFileError
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.tree import Mode
-from cas_registry.operations.file_writer import FileWriter
+from cas_registry.operations.file_writer import FileWriter, Neighbour
 from cas_registry.operations.progress import Progress
-from cas_registry.operations.seeds import Earlier, find_seeds
-from cas_registry.operations.transfer import READ_BUFFER_BYTES, worker_pool
+from cas_registry.operations.seeds import Earlier, Seeds, find_seeds
+from cas_registry.operations.transfer import READ_BUFFER_BYTES, foresee_fetch, worker_pool
 from cas_registry.operations.version_files import VersionFile, list_files, marks_of, select
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -47,6 +49,36 @@ class CheckoutReport:
     cached_bytes: int
     fetched_bytes: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutPlan:
+    """What a checkout is going to do, or would do.
+
+    Of the `written_bytes`, `cached_bytes` come from the cache of files, and all that files on this machine are known to hold is not fetched:
+    at most `fetch_bytes` are read from packs, by at most `fetch_requests`. It is less where other bytes on disk turn out to be of use.
+    It is more where a file on disk, or of the cache, is not what it was taken for: that is noticed when it is read.
+    """
+
+    version: Version
+    target: Path
+    write: tuple[str, ...]
+    remove: tuple[str, ...]
+    unchanged: int
+    written_bytes: int
+    cached_bytes: int
+    fetch_bytes: int
+    fetch_requests: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Another folder, which holds a version: what the new one has in common with it is copied from there."""
+
+    folder: Path
+    commit: CommitId
+    tree: TreeId
 
 
 @dataclass(slots=True)
@@ -79,6 +111,7 @@ def checkout_version(
     *,
     base_trees: Sequence[TreeId],
     base_commit: CommitId | None = None,
+    beside: Beside | None = None,
     patterns: Sequence[str] = (),
     force: bool = False,
     file_cache: FileCache,
@@ -87,6 +120,7 @@ def checkout_version(
     stat_cache: StatCache,
     clock_ns: Callable[[], int],
     progress: Progress,
+    foresee: Callable[[CheckoutPlan], None] = lambda _: None,
     announce: Callable[[TargetFolder], None] = lambda _: None,
     conclude: Callable[[TargetFolder], None] = lambda _: None,
     executor: Executor | None = None,
@@ -95,42 +129,152 @@ def checkout_version(
 
     `base_trees` are the versions that the folder is known to have held, the first of them that of `base_commit`: files equal to
     theirs are not local edits, and those that the new version lacks are removed. What they hold of the new version is not fetched,
-    nor is what the cache has; with `link` files are names of the cache's own. `announce` is called when the first change is about to
-    be made, `conclude` after the last.
+    nor is what the cache has, or with `beside` what the folder there holds (instead of this one); with `link` files are names of the cache's
+    own. `foresee` is told what is going to be done, `announce` is called when the first change is about to be made, `conclude` after the last.
     LocalEditsError lists files that hold something else, unless `force`, and whatever else stands where files or folders have to
     be; nothing was changed then. With `safe_only`, UnsafeFileError lists what runs code on loading, or was not looked at, before all that.
     """
-    files, folders = list_files(stores.objects, version.tree)
-    chosen = select(files, patterns)
-    if safe_only:
-        _refuse_unsafe(stores, version, chosen)
-    bases = [base for tree in base_trees if (base := _read_base(stores, tree))]
-    with TargetFolder(target) as folder, worker_pool(executor) as pool:
-        plan = _plan(folder, target, chosen, [] if patterns else folders, bases, patterns, stat_cache, clock_ns)
-        _refuse(plan, target, force=force)
-        writer = FileWriter(stores, version, folder, plan.write, file_cache, link=link, progress=progress)
-        writer.locate()
-        earlier = _earlier(bases, base_trees, base_commit, version)
-        with find_seeds(stores, folder, writer.wanted, plan.present, earlier) as seeds:
-            if plan.write or plan.remove or plan.chmod:
-                announce(folder)
-            _clear(folder, plan)
-            for file, stat in writer.write(seeds, pool):
-                stat_cache.put(target / file.path, stat, file.file_id, read_at_ns=clock_ns())
+    chosen, folders = _choose(stores, version, patterns, safe_only=safe_only)
+    with (
+        TargetFolder(target) as folder,
+        worker_pool(executor) as pool,
+        _prepare(
+            stores, version, folder, target, chosen, folders, base_trees, base_commit, beside, patterns, file_cache, stat_cache,
+            clock_ns, progress, force=force, link=link,
+        ) as ready,
+    ):  # fmt: skip
+        plan, writer = ready.plan, ready.writer
+        foresee(ready.foreseen)
+        if plan.write or plan.remove or plan.chmod:
+            announce(folder)
+        _clear(folder, plan)
+        for file, stat in writer.write(ready.seeds, pool):
+            stat_cache.put(target / file.path, stat, file.file_id, read_at_ns=clock_ns())
         for file in plan.chmod:
             folder.set_executable(file.path, executable=file.entry.mode is Mode.EXECUTABLE)
         for path in sorted(set(plan.remove) - plan.clear):
             folder.remove(path)
         if not patterns:
-            _arrange_folders(folder, folders, bases)
+            _arrange_folders(folder, folders, ready.bases)
         conclude(folder)
     stat_cache.save()
     file_cache.trim()
+    seen = ready.foreseen
     return CheckoutReport(
-        version, target, tuple(file.path for file in plan.write), tuple(plan.remove), plan.unchanged,
-        writer.total_bytes, seeds.used_bytes, writer.cached_bytes, writer.fetched_bytes,
-        sum(file.entry.size_bytes for file in chosen),
+        version, target, seen.write, seen.remove, plan.unchanged, writer.total_bytes, ready.seeds.used_bytes + writer.copied_bytes,
+        writer.cached_bytes, writer.fetched_bytes, seen.size_bytes,
     )  # fmt: skip
+
+
+def plan_checkout(
+    stores: Stores,
+    version: Version,
+    target: Path,
+    *,
+    base_trees: Sequence[TreeId],
+    base_commit: CommitId | None = None,
+    beside: Beside | None = None,
+    patterns: Sequence[str] = (),
+    force: bool = False,
+    file_cache: FileCache,
+    link: bool = False,
+    safe_only: bool = False,
+    stat_cache: StatCache,
+    clock_ns: Callable[[], int],
+    progress: Progress,
+) -> CheckoutPlan:
+    """What `checkout_version` would do, with the same refusals; nothing is written, and the folder need not be there."""
+    chosen, folders = _choose(stores, version, patterns, safe_only=safe_only)
+    with (
+        TargetFolder(target, create=False) as folder,
+        _prepare(
+            stores, version, folder, target, chosen, folders, base_trees, base_commit, beside, patterns, file_cache, stat_cache,
+            clock_ns, progress, force=force, link=link,
+        ) as ready,
+    ):  # fmt: skip
+        return ready.foreseen
+
+
+def _choose(
+    stores: Stores, version: Version, patterns: Sequence[str], *, safe_only: bool
+) -> tuple[list[VersionFile], Sequence[str]]:
+    """The files that are wanted, and the folders, of a whole version; what is refused for its own sake is refused here."""
+    files, folders = list_files(stores.objects, version.tree)
+    chosen = select(files, patterns)
+    if safe_only:
+        _refuse_unsafe(stores, version, chosen)
+    return chosen, [] if patterns else folders
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A checkout of which nothing is done yet."""
+
+    plan: _Plan
+    bases: Sequence[_Base]
+    writer: FileWriter
+    seeds: Seeds
+    foreseen: CheckoutPlan
+
+
+@contextmanager
+def _prepare(
+    stores: Stores, version: Version, folder: TargetFolder, target: Path, chosen: Sequence[VersionFile], folders: Sequence[str],
+    base_trees: Sequence[TreeId], base_commit: CommitId | None, beside: Beside | None, patterns: Sequence[str], file_cache: FileCache,
+    stat_cache: StatCache, clock_ns: Callable[[], int], progress: Progress, *, force: bool, link: bool,
+) -> Iterator[_Ready]:  # fmt: skip
+    bases = [base for tree in base_trees if (base := _read_base(stores, tree))]
+    plan = _plan(folder, target, chosen, folders, bases, patterns, stat_cache, clock_ns)
+    _refuse(plan, target, force=force)
+    with _OpenBeside(stores, beside) as neighbour:
+        writer = FileWriter(
+            stores, version, folder, plan.write, file_cache, link=link, progress=progress, neighbour=neighbour.copies
+        )
+        writer.locate()
+        if neighbour.folder is not None:
+            found = find_seeds(stores, neighbour.folder, writer.wanted, neighbour.paths, neighbour.earlier(version))
+        else:
+            found = find_seeds(stores, folder, writer.wanted, plan.present, _earlier(bases, base_trees, base_commit, version))
+        with found as seeds:
+            fetch_requests, fetch_bytes = foresee_fetch((row for _, rows in writer.wanted for row in rows), seeds.expects)
+            foreseen = CheckoutPlan(
+                version, target, tuple(file.path for file in plan.write), tuple(plan.remove), plan.unchanged, writer.total_bytes,
+                writer.expected_cached_bytes, fetch_bytes, fetch_requests, sum(file.entry.size_bytes for file in chosen),
+            )  # fmt: skip
+            yield _Ready(plan, bases, writer, seeds, foreseen)
+
+
+class _OpenBeside:
+    """The folder beside the target, open, with the files of its version that are there. Without one it is empty."""
+
+    def __init__(self, stores: Stores, beside: Beside | None) -> None:
+        self._beside = beside if beside and beside.folder.is_dir() else None
+        self._base = _read_base(stores, beside.tree) if beside and self._beside else None
+        self._exits = ExitStack()
+        self.folder: TargetFolder | None = None
+        self.paths: set[str] = set()
+
+    def __enter__(self) -> Self:
+        if self._beside and self._base:
+            self.folder = self._exits.enter_context(TargetFolder(self._beside.folder, create=False))
+            self.paths = {path for path in self._base.files if (found := self.folder.look(path)) and found.is_file}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    @property
+    def copies(self) -> Neighbour | None:
+        """Whole files by id."""
+        if self.folder is None or self._base is None:
+            return None
+        return Neighbour(self.folder, {self._base.files[path].entry.id: path for path in self.paths})
+
+    def earlier(self, version: Version) -> Earlier:
+        assert self._beside  # noqa: S101, PT018 - callers have looked
+        assert self._base  # noqa: S101
+        commit = self._beside.commit if self._beside.tree != version.tree else None
+        return Earlier(version.model, tuple(self._base.files[path] for path in sorted(self.paths)), commit)
 
 
 def _refuse_unsafe(stores: Stores, version: Version, files: Sequence[VersionFile]) -> None:

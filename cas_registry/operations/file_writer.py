@@ -1,17 +1,19 @@
-"""Files of a version onto the disk, each from where that is cheapest: the cache of files, seeds, the store.
+"""Files of a version onto the disk, each from where that is cheapest: the cache of files, a folder beside it, seeds, the store.
 
 Whatever the source, a file is verified as a whole before it takes its name.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import blake3
 
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.codecs import Buffer
 from cas_registry.errors import IntegrityError, RegistryError
+from cas_registry.model.ids import FileId, TreeId
 from cas_registry.model.maps import Located
 from cas_registry.model.tree import Mode
 from cas_registry.operations.progress import Progress
@@ -26,12 +28,20 @@ from cas_registry.worktree.scan import FileStat
 from cas_registry.worktree.target import TargetFolder
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An open folder with whole files that are wanted, by their id."""
+
+    folder: TargetFolder
+    paths: Mapping[FileId | TreeId, str]
+
+
 class FileWriter:
     """Writes `files` of a version into a folder: `locate`, then `write`, once. The rest is what came of it."""
 
     def __init__(
         self, stores: Stores, version: Version, folder: TargetFolder, files: Sequence[VersionFile], cache: FileCache,
-        *, link: bool, progress: Progress,
+        *, link: bool, progress: Progress, neighbour: Neighbour | None = None,
     ) -> None:  # fmt: skip
         self._stores = stores
         self._version = version
@@ -43,10 +53,20 @@ class FileWriter:
         self._counted = CountingBackend(stores.backend)
         self._done_bytes = 0
         there = {file.path for file in self._cached}
+        beside = neighbour.paths if neighbour else {}
+        self._neighbour = neighbour
+        self._beside = [file for file in files if file.path not in there and file.entry.size_bytes and file.file_id in beside]
+        there.update(file.path for file in self._beside)
         self._missing = [file for file in files if file.path not in there]
         self.wanted: list[tuple[VersionFile, tuple[Located, ...]]] = []
         self.total_bytes = sum(file.entry.size_bytes for file in files)
         self.cached_bytes = 0
+        self.copied_bytes = 0
+
+    @property
+    def expected_cached_bytes(self) -> int:
+        """What the cache seems to have."""
+        return sum(file.entry.size_bytes for file in self._cached)
 
     @property
     def fetched_bytes(self) -> int:
@@ -66,6 +86,13 @@ class FileWriter:
                 spoilt.append(file)
                 continue
             self.cached_bytes += file.entry.size_bytes
+            yield self._finish(file, stat)
+        for file in self._beside:
+            stat = self._take_beside(file)
+            if stat is None:
+                spoilt.append(file)
+                continue
+            self.copied_bytes += file.entry.size_bytes
             yield self._finish(file, stat)
         yield from self._fetch(self.wanted, seeds, pool)
         if spoilt:
@@ -92,6 +119,20 @@ class FileWriter:
         if stat is None:
             self._cache.discard(identity, size_bytes)
         return stat
+
+    def _take_beside(self, file: VersionFile) -> FileStat | None:
+        """A copy of what the neighbour has; None where that is not the file after all."""
+        assert self._neighbour  # noqa: S101 - it is where the file was found
+        try:
+            handle = self._neighbour.folder.open_file(self._neighbour.paths[file.file_id])
+        except RegistryError:  # somebody has moved it
+            return None
+        try:
+            return self._folder.copy(file.path, handle, file.file_id, executable=file.entry.mode is Mode.EXECUTABLE)
+        except IntegrityError:  # it cannot be read
+            return None
+        finally:
+            os.close(handle)
 
     def _linked(self, file: VersionFile) -> FileStat | None:
         path = self._cache.path(file.file_id, file.entry.size_bytes) if self._link else None

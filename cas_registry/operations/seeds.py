@@ -46,6 +46,7 @@ class _Place:
     path: str
     offset: int
     size_bytes: int
+    is_guess: bool = False
 
 
 class Seeds:
@@ -77,6 +78,11 @@ class Seeds:
         with self._lock:
             self.used_bytes += used_bytes
         return found
+
+    def expects(self, located: Located) -> bool:
+        """Whether a file that is held open is known to have the chunk, going by maps; guesses do not count."""
+        place = self._places.get(located.placement.chunk.digest)
+        return place is not None and not place.is_guess and place.path in self._handles
 
     def release(self, number: int) -> None:
         """Close what no file after the `number`-th wants: the disk gets the room of files that were replaced."""
@@ -130,7 +136,7 @@ def find_seeds(
             mapped.add(path)
     for file, rows in wanted:
         if file.path in on_disk and file.path not in mapped:
-            index.add(file.path, rows)
+            index.add(file.path, rows, is_guess=True)
     return index.open(folder)
 
 
@@ -144,13 +150,13 @@ class _Index:
             self._last_use.update((item.placement.chunk.digest, number) for row in rows for item in (row, row.base) if item)
         self._places: dict[bytes, _Place] = {}
 
-    def add(self, path: str, rows: Iterable[Located]) -> None:
-        """A file on disk, and the chunks of which it consists."""
+    def add(self, path: str, rows: Iterable[Located], *, is_guess: bool = False) -> None:
+        """A file on disk, and the chunks of which it consists, or might."""
         offset = 0
         for row in rows:
             digest = row.placement.chunk.digest
             if digest in self._last_use and digest not in self._places:
-                self._places[digest] = _Place(path, offset, row.placement.raw_bytes)
+                self._places[digest] = _Place(path, offset, row.placement.raw_bytes, is_guess)
             offset += row.placement.raw_bytes
 
     def missing_bytes(self) -> int:

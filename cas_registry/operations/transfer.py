@@ -303,6 +303,19 @@ def fetch_chunks(
         yield from group
 
 
+def foresee_fetch(wanted: Iterable[Located], at_hand: Callable[[Located], bool]) -> tuple[int, int]:
+    """By how many ranged reads, and of how many bytes, `fetch_chunks` gets these, but for those `at_hand`."""
+    requests = size_bytes = 0
+    for group in _groups(wanted):
+        missing = [located for located in group if not at_hand(located)]
+        bases = (located.base for located in missing if located.base and not at_hand(located.base))
+        for span in _spans({*missing, *bases}):
+            first, last = span[0].placement, span[-1].placement
+            requests += 1
+            size_bytes += last.offset + last.stored_bytes - first.offset
+    return requests, size_bytes
+
+
 def _groups(wanted: Iterable[Located]) -> Iterator[list[Located]]:
     group: list[Located] = []
     raw_bytes = 0

@@ -39,26 +39,36 @@ class OnDisk:
 
 
 class TargetFolder:
-    """An open folder. A context manager; not thread-safe."""
+    """An open folder, made where it is not there. A context manager; not thread-safe.
 
-    def __init__(self, root: Path) -> None:
+    Without `create` a folder that is not there looks like an empty one, and must not be written to.
+    """
+
+    def __init__(self, root: Path, *, create: bool = True) -> None:
         self._root = root
+        self._create = create
         self._handle = -1
         self._parent: tuple[tuple[str, ...], int] | None = None
 
     def __enter__(self) -> Self:
         with self._errors("open", str(self._root)):
-            self._root.mkdir(parents=True, exist_ok=True)
+            if self._create:
+                self._root.mkdir(parents=True, exist_ok=True)
+            elif not self._root.exists():
+                return self
             self._handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._forget_parent()
-        os.close(self._handle)
+        if self._handle >= 0:
+            os.close(self._handle)
 
     def look(self, path: str) -> OnDisk | None:
         """What is at `path`, or else at the first of its parents that is no folder; links not followed. None if nothing is."""
         parts = check_path(path)
+        if self._handle < 0:
+            return None
         with self._errors("look at", path):
             try:
                 return self._look(parts)

@@ -19,6 +19,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("commit", ["commit", "out", "-m", "first", "--param", "lr=0.001", "--metric", "auc=0.91"]),
     ("tag NAME REV", ["tag", "prod", "main", "-m", "works"]),
     ("", ["commit", "changed", "-m", "deeper", "--param", "lr=0.001", "--metric", "auc=0.93"]),
+    ("checkout --dry-run", ["checkout", "prod", "serve", "--dry-run"]),
     ("checkout", ["checkout", "prod", "serve"]),
     ("log", ["log"]),
     ("show", ["show", "prod"]),

@@ -377,3 +377,61 @@ def test_a_revision_that_is_not_there_makes_no_folder(bench: Bench, action: Call
     with pytest.raises(NotFoundError):
         action(bench)
     assert not bench.target.exists()
+
+
+# What is told before
+
+
+def _snapshot(root: Path) -> dict[str, object]:
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_ino) for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize("first", VERSIONS)
+@pytest.mark.parametrize("second", VERSIONS)
+def test_the_plan_is_what_is_done_and_changes_nothing(bench: Bench, first: str, second: str) -> None:
+    bench.model.checkout(first, bench.target, cache=False)
+    before = _snapshot(bench.target)
+    bench.backend.reset()
+    plan = bench.model.plan_checkout(second, bench.target, cache=False)
+    assert {method for method, _ in bench.backend.keys} == {"get"}
+    assert not [key for _, key in bench.backend.keys if key.startswith("packs/")]
+    assert _snapshot(bench.target) == before
+    report = bench.model.checkout(second, bench.target, cache=False)
+    assert (plan.write, plan.remove, plan.unchanged) == (report.written, report.removed, report.unchanged)
+    assert (plan.written_bytes, plan.size_bytes, plan.cached_bytes) == (report.written_bytes, report.size_bytes, 0)
+    assert plan.fetch_bytes >= report.fetched_bytes
+    assert (plan.fetch_bytes > 0) == (first != second)
+
+
+def test_the_plan_of_a_folder_that_is_not_there_counts_bytes_and_requests_exactly_and_makes_none(bench: Bench) -> None:
+    plan = bench.model.plan_checkout("main~2", bench.target)
+    assert not bench.target.exists()
+    bench.backend.reset()
+    report = bench.model.checkout("main~2", bench.target)
+    assert plan.fetch_bytes == report.fetched_bytes
+    assert plan.fetch_requests == sum(key.startswith("packs/") for _, key in bench.backend.keys)
+    assert plan.write == report.written
+
+
+def test_what_is_going_to_be_done_is_told_before_the_first_change_and_an_error_then_changes_nothing(bench: Bench) -> None:
+    bench.model.checkout("main~2", bench.target)
+    before = _snapshot(bench.target)
+
+    def refuse(plan: object) -> None:
+        assert _snapshot(bench.target) == before
+        raise NotFoundError("too much")
+
+    with pytest.raises(NotFoundError, match="too much"):
+        bench.model.checkout("main", bench.target, foresee=refuse)
+    assert _snapshot(bench.target) == before
+
+
+def test_the_plan_refuses_what_the_checkout_refuses(bench: Bench) -> None:
+    bench.model.checkout("main~2", bench.target)
+    (bench.target / "config.json").write_text("edited")
+    with pytest.raises(LocalEditsError, match=r"config\.json"):
+        bench.model.plan_checkout("main~1", bench.target)
+    assert "config.json" in bench.model.plan_checkout("main~1", bench.target, force=True).write
+    with pytest.raises(NotFoundError):
+        bench.model.plan_checkout("main~1", bench.target, paths=["nothing"])
+    assert bench.model.plan_checkout("main~2", bench.target, paths=["run.sh"]).unchanged == 1

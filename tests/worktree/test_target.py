@@ -373,3 +373,18 @@ def test_a_link_to_a_link_is_not_followed(folder: TargetFolder, root: Path, tmp_
     (tmp_path / "alias").symlink_to(tmp_path / "source")
     assert folder.link("model.bin", tmp_path / "alias", FileId.of(b"bytes")) is None
     assert _listing(root) == []
+
+
+def test_a_folder_that_is_not_to_be_made_looks_empty_where_it_is_not_there(root: Path) -> None:
+    with TargetFolder(root, create=False) as folder:
+        assert folder.look("a") is None
+        assert folder.look("a/b") is None
+        with pytest.raises(HostileNameError):
+            folder.look("../a")
+    assert not root.exists()
+    root.mkdir()
+    (root / "a").write_bytes(b"a")
+    with TargetFolder(root, create=False) as folder:
+        found = folder.look("a")
+    assert found
+    assert found.is_file

@@ -14,6 +14,7 @@ from cas_registry.cli.session import Session
     reg checkout main~1                        (into the folder last committed, else ./MODEL)
     reg checkout prod serve/ config.json 'encoder/*'
     reg checkout fraud@8f3a91c2 --force
+    reg checkout prod serve/ --dry-run
     """
 )
 @click.argument("revision", metavar="REV")
@@ -36,6 +37,7 @@ from cas_registry.cli.session import Session
 @click.option(
     "--safe-only", is_flag=True, help="Refuse if a file runs code on loading, or was not looked at; nothing is written."
 )
+@click.option("--dry-run", is_flag=True, help="Tell what would be written and fetched; nothing is changed.")
 def checkout(
     session: Session,
     revision: str,
@@ -46,6 +48,7 @@ def checkout(
     link: bool,
     verify: bool | None,
     safe_only: bool,
+    dry_run: bool,
 ) -> None:
     """Make DIR hold the version REV, or those files of it that the PATHs name or match.
 
@@ -53,7 +56,7 @@ def checkout(
     its name. Files in DIR that are of no version
     checked out there are never overwritten without --force.
     """
-    from cas_registry.cli.views.checkout import CHECKOUT
+    from cas_registry.cli.views.checkout import CHECKOUT, CHECKOUT_PLAN, announce
     from cas_registry.model.revision import parse_revision
 
     if folder:
@@ -63,6 +66,14 @@ def checkout(
     wanted = (*paths, inside) if inside else paths
     workspace = session.workspace
     target = folder or workspace.default_target(session.model_of(revision))
+    if dry_run:
+        with session.progress() as progress:
+            plan = model.plan_checkout(
+                revision, target, paths=wanted, force=force, cache=cache, link=link, verify=verify, safe_only=safe_only,
+                progress=progress,
+            )  # fmt: skip
+        session.out.show(CHECKOUT_PLAN, plan)
+        return
     workspace.before_checkout(target)
     with session.progress() as progress:
         report = model.checkout(
@@ -74,6 +85,7 @@ def checkout(
             link=link,
             verify=verify,
             safe_only=safe_only,
+            foresee=announce(session.out),
             progress=progress,
         )
     if not wanted:

@@ -19,6 +19,7 @@ from cas_registry.errors import (
     IntegrityError,
     OutcomeUnknownError,
     RegistryError,
+    RollbackError,
 )
 from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, Entry, Operation, RefTable, decode_entry, encode_entry
 from cas_registry.model.ids import EntryId
@@ -97,6 +98,28 @@ class Log:
                 break
             recorded.append(self._decode(following, data))
         return recorded
+
+    def follow(self, seen: Recorded | None) -> Recorded | None:
+        """The head, from one that was read before (None: there were no entries): one GET where nothing follows it, for entries have no gaps.
+
+        RollbackError where what follows does not follow it: the log is not the one that was read.
+        """
+        count = 1
+        while batch := self.read_after(seen.n if seen else 0, count):
+            for recorded in batch:
+                if recorded.entry.prev != (seen.id if seen else None):
+                    raise RollbackError(
+                        f"entry {recorded.n} of the log of {self.name!r} does not follow the one that was read before it: somebody put an older "
+                        "or another log in its place. Ask who keeps the bucket",
+                        key=entry_key(self.name, recorded.n), log=self.name,
+                    )  # fmt: skip
+                seen = recorded
+            if len(batch) < count:
+                break
+            count = min(count * 4, BATCH)
+        if self._watch is not None and seen is not None:
+            self._watch.keep(seen)
+        return seen
 
     def fence(self, epoch: int, settled: int, *, time_ms: int, who: str) -> Recorded:
         """An entry whose writer, and all after it, know of collection `epoch`: the head if it is one, else a barrier. It changes nothing else; a

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cas_registry.backends.memory import MemoryBackend
-from cas_registry.errors import AccessError, BackendError, IntegrityError, LimitError
+from cas_registry.errors import AccessError, BackendError, IntegrityError, LimitError, RollbackError
 from cas_registry.model.entry import MAX_ENTRY_BYTES, Entry, Operation, RefTable, decode_entry, encode_entry
 from cas_registry.model.ids import EntryId
 from cas_registry.store.layout import entry_key, hint_key
@@ -289,6 +289,43 @@ def test_the_head_is_found_while_others_append() -> None:
     head = _log(HookedBackend(store, grow)).head()
     assert head is not None
     assert before <= head.n <= length
+
+
+# Following
+
+
+@pytest.mark.parametrize("new", [0, 1, 2, 5, 21, 22, 100])
+@pytest.mark.parametrize("old", [0, 1, 7])
+def test_a_log_is_followed_from_what_was_seen_to_its_end(old: int, new: int) -> None:
+    store = MemoryBackend()
+    prev = _fill(store, old)
+    seen = _log(store).head()
+    _fill(store, new, first=old + 1, prev=prev)
+    assert _log(store).follow(seen) == _log(store).head()
+
+
+def test_a_log_that_has_nothing_new_is_followed_by_one_request_and_the_hint_is_not_asked() -> None:
+    store = RoundTripBackend(MemoryBackend())
+    prev = _fill(store, 3)
+    seen = _log(store).head()
+    store.reset()
+    assert _log(store).follow(seen) == seen
+    assert store.keys == [("get", entry_key("m", 4))]
+    _fill(store, 60, first=4, prev=prev)
+    store.reset()
+    found = _log(store).follow(seen)
+    assert found
+    assert (found.n, store.round_trips) == (63, 5)
+
+
+def test_what_follows_another_entry_than_the_one_seen_is_a_rollback() -> None:
+    store = MemoryBackend()
+    _fill(store, 3)
+    seen = _log(store).head()
+    _fill(store, 1, first=4, prev=EntryId.of(b"another"))
+    with pytest.raises(RollbackError, match="entry 4 of the log of 'm' does not follow") as caught:
+        _log(store).follow(seen)
+    assert caught.value.fields["key"] == entry_key("m", 4)
 
 
 def _assert_chained(entries: list[Recorded]) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
+    from cas_registry.operations.deploy import Deployment, Outcome, Reload
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
     from cas_registry.operations.fsck import FsckReport
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     from cas_registry.operations.status import StatusReport
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
     from cas_registry.operations.tensors import TensorInfo
+    from cas_registry.operations.watching import Change, What
 
 __all__ = [
     "BoundFolder",
+    "Change",
     "CheckoutPlan",
     "CheckoutReport",
     "CodecShare",
@@ -54,6 +57,7 @@ __all__ = [
     "CollectionInfo",
     "CommitPlan",
     "CommitReport",
+    "Deployment",
     "DoctorReport",
     "Expiry",
     "FileInfo",
@@ -70,9 +74,11 @@ __all__ = [
     "MoveReport",
     "OfflineRegistry",
     "OnLoad",
+    "Outcome",
     "RefInfo",
     "Registry",
     "RegistryStats",
+    "Reload",
     "RepackReport",
     "RepairReport",
     "RetireReport",
@@ -89,6 +95,7 @@ __all__ = [
     "Version",
     "VersionDiff",
     "VersionInfo",
+    "What",
     "World",
     "bind_folder",
     "check",
@@ -104,6 +111,7 @@ __all__ = [
 ]
 
 _REPORTS = {
+    "Change": "watching",
     "CheckoutPlan": "checkout",
     "CheckoutReport": "checkout",
     "CollectReport": "collection",
@@ -111,6 +119,7 @@ _REPORTS = {
     "CodecShare": "ladder",
     "CommitPlan": "plan",
     "CommitReport": "commit",
+    "Deployment": "deploy",
     "DoctorReport": "doctor",
     "Expiry": "retention",
     "Found": "index",
@@ -121,7 +130,9 @@ _REPORTS = {
     "LogRecord": "history",
     "ModelStats": "stats",
     "MoveReport": "refs",
+    "Outcome": "deploy",
     "RegistryStats": "stats",
+    "Reload": "deploy",
     "RepackReport": "repack",
     "RepairReport": "repair",
     "RetireReport": "retire",
@@ -136,6 +147,7 @@ _REPORTS = {
     "TensorInfo": "tensors",
     "Verification": "signing",
     "VersionDiff": "diff",
+    "What": "watching",
 }  # what is exported here -> the operation that it comes from
 
 

@@ -20,6 +20,7 @@ import cas_registry as reg
 from cas_registry import errors, registry
 from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
 from cas_registry.operations.commit import CommitReport
+from cas_registry.operations.deploy import Deployment, Reload
 from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
@@ -31,6 +32,7 @@ from cas_registry.operations.repair import RepairReport
 from cas_registry.operations.signing import Signer, SignReport, Verification
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
+from cas_registry.operations.watching import Change
 from cas_registry.store.refs import Move, Version
 from tests.support.folders import File, write_folder
 
@@ -48,7 +50,7 @@ HEAVY = (
     "blake3",
     "zstandard",
 )
-REPORTS = [CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [Change, CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, Deployment, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, Reload, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

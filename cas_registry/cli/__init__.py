@@ -44,6 +44,14 @@ _TABLE = (
         {
             "branch": (f"{_VERBS}.refs", "List, create, move or delete branches."),
             "tag": (f"{_VERBS}.refs", "List, create, move or delete tags, or show a tag's history."),
+            "resolve": (f"{_VERBS}.resolve", "Print the commits that names stand for."),
+        },
+    ),
+    VerbGroup(
+        "Serving",
+        {
+            "deploy": (f"{_VERBS}.deploy", "Put a version into a folder of its own and switch to it."),
+            "watch": (f"{_VERBS}.watch", "Tell when a name stands for another version; deploy it, run a command."),
         },
     ),
     VerbGroup(

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cas_registry.face.contents import Contents
 from cas_registry.face.finding import ModelFinding
 from cas_registry.face.history import History
-
-if TYPE_CHECKING:
-    pass
+from cas_registry.face.serving import Serving
 
 
-class Model(Contents, History, ModelFinding):
+class Model(Serving, History, ModelFinding):
     """One model of a registry: branches, tags and versions. Revisions are `prod`, `main~2`, `main@{3}`, 8 or more hex digits, and
     may name another model in front (`other@prod`)."""

@@ -144,3 +144,13 @@ def test_text_of_a_signer_is_not_obeyed(story: Shell, ada: Key, monkeypatch: pyt
     found = story.reg("verify", "prod")
     assert "\x1b" not in found.stdout
     assert "\x07" not in found.stdout
+
+
+@pytest.mark.usefixtures("ada")
+def test_only_what_is_signed_is_deployed(story: Shell):
+    assert "nobody signed it" in story.reg("deploy", "prod", "served", "--verify", code=7).stderr
+    assert "nobody signed it" in story.reg("watch", "prod", "--once", "--folder", "served", "--verify", code=7).stderr
+    assert not (story.folder / "served").exists()
+    story.reg("sign", "prod")
+    found = story.reg("watch", "prod", "--once", "--folder", "served", "--verify", "--json").json
+    assert (found["number"], found["deployment"]["outcome"]) == (1, "deployed")

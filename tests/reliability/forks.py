@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Self
 
-from tests.reliability.scenes import SCENES, prepare, run
+from tests.reliability.scenes import DEPLOYMENTS, SCENES, prepare, run
 from tests.reliability.steps import Fate, Step, Steps
 
 _FINISHED, _RAISED = 0, 1
@@ -57,6 +57,9 @@ def _warm_up() -> None:
             root = Path(folder) / name
             prepare(SCENES[name], root, 0)
             run(SCENES[name], root)
+        root = Path(folder) / "deploy"
+        prepare(DEPLOYMENTS["deploy"], root, 0)
+        run(DEPLOYMENTS["deploy"], root)
 
 
 def _serve() -> None:
@@ -87,7 +90,7 @@ def _run(scene: str, root: Path, number: int, fate: Fate, errors: int) -> int:
 
     try:
         with Steps(root, decide):
-            run(SCENES[scene], root)
+            run({**SCENES, **DEPLOYMENTS}[scene], root)
     except BaseException:  # the parent tells the test
         os.write(errors, traceback.format_exc().encode())
         return _RAISED

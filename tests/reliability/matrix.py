@@ -19,7 +19,7 @@ class RowInfo:
 
 
 ROWS = {
-    "T1": RowInfo("kill -9 before, after and within every step of I/O of init, commits, tags, a retirement, a collection, a repack and checkouts", "400 points, 800 kills", "nothing acknowledged is lost, refs are old or new, fsck is clean, the same command finishes"),
+    "T1": RowInfo("kill -9 before, after and within every step of I/O of init, commits, tags, a retirement, a collection, a repack, checkouts and deployments", "400 points, 800 kills", "nothing acknowledged is lost, refs are old or new, fsck is clean, the same command finishes"),
     "T1b": RowInfo("the run after a kill is killed too", "100 pairs", "the same"),
     "T2": RowInfo("power loss at every step of init, commits, tags, a retirement, a collection, a repack and checkouts: what a disk may then hold", "5,000 states", "what was acknowledged is whole, the rest may be gone, nothing is taken for what it is not"),
     "T3": RowInfo("21 kinds of faults of a store at every call of commits, a checkout, a tag, a branch, a collection and a repack", "2,500 cases", "success, or an error of ours with the state unchanged; no false conflict, no false success; retries within their budget"),
@@ -58,6 +58,7 @@ ROWS = {
     "T17": RowInfo("signed entries: bytes flipped, replays, other branches, models and registries, dropped tails, forks, unknown, expired and revoked keys", "60 cases", "refused with the reason"),
     "T21": RowInfo("repair: maps, packs, trees, tables and formats damaged or gone, one by one and many at once, from packs, folders and other registries", "all versions", "everything that can be had is restored, the rest is named"),
     "T19": RowInfo("all commands with planted keys, against a store that fails and says everything back", "40 runs", "no key in output, logs, tracebacks or files"),
+    "T22": RowInfo("a file of 2 GB committed and checked out; a log of 100,000 versions resolved and followed", "6 cases", "less than 300 MiB in memory; three requests, or one, whatever the length"),
     "T20": RowInfo("golden registries of every format; newer versions of every object", "all", "byte-exact; newer ones refused, nothing changed"),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from unittest import mock
 
 from cas_registry.errors import AlreadyExistsError, NotFoundError
 from cas_registry.operations import placing, repack, repack_writing, transfer, version_files
-from cas_registry.registry import Model, Registry, init_registry, open_registry
+from cas_registry.registry import Model, Registry, Reload, init_registry, open_registry
 from cas_registry.worktree.scan import TEMPORARY_PREFIX
 from tests.support.folders import CHUNK_BYTES, KIB, File, make_bytes, read_folder, write_folder
 from tests.support.simulated import make_world
@@ -190,6 +190,41 @@ SCENES = {
         Scene("repack", _fat, lambda root: _model(root).repack()),
         Scene("checkout", _two, lambda root: _model(root).checkout("main", root / "target")),
         Scene("checkout over another", _checked_out, lambda root: _model(root).checkout("main", root / "target")),
+    )
+}
+
+
+def _deployed(root: Path, seed: int) -> None:
+    """The first version is served, and the second one is on main."""
+    _two(root, seed)
+    _model(root).deploy("prod", root / "serve", hook=lambda reload: _load(root, reload))
+
+
+def _load(root: Path, reload: Reload, *, bad: int = 0) -> None:
+    """Whoever serves: remembers what was taken up last, unless it is bad."""
+    assert reload.folder
+    assert (root / "serve" / "current").resolve() == reload.folder.resolve()
+    if reload.number == bad:
+        raise RuntimeError("does not load")
+    (root / "loaded").write_bytes(b"%d" % reload.number)
+
+
+def _deploy(root: Path, *, bad: int = 0) -> None:
+    _model(root).deploy("main", root / "serve", hook=lambda reload: _load(root, reload, bad=bad))
+
+
+def _watch(root: Path, *, bad: int = 0) -> None:
+    """One look, which deploys. What was refused is not tried again."""
+    list(_model(root).changes("main", once=True, folder=root / "serve", hook=lambda reload: _load(root, reload, bad=bad)))
+
+
+DEPLOYMENTS = {
+    scene.name: scene
+    for scene in (
+        Scene("deploy", _two, _deploy),
+        Scene("deploy over another", _deployed, _deploy),
+        Scene("deploy a bad one", _deployed, lambda root: _deploy(root, bad=2)),
+        Scene("watch a bad one", _deployed, lambda root: _watch(root, bad=2)),
     )
 }
 

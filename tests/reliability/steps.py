@@ -27,6 +27,7 @@ class Kind(StrEnum):
     SYNC = "sync"
     SYNC_FOLDER = "sync folder"
     LINK = "link"
+    SYMLINK = "symlink"
     REPLACE = "replace"
     UNLINK = "unlink"
     MKDIR = "mkdir"
@@ -72,7 +73,7 @@ class Steps:
     def __enter__(self) -> Self:
         wrappers = {
             "open": self._open, "close": self._close, "dup": self._dup, "write": self._write, "fsync": self._fsync,
-            "link": self._link, "rename": self._replace, "replace": self._replace, "unlink": self._unlink,
+            "link": self._link, "symlink": self._symlink, "rename": self._replace, "replace": self._replace, "unlink": self._unlink,
             "remove": self._unlink, "mkdir": self._mkdir, "rmdir": self._rmdir, "fchmod": self._mode("fchmod"),
             "chmod": self._mode("chmod"), "utime": self._mode("utime"),
         }  # fmt: skip
@@ -169,6 +170,9 @@ class Steps:
         new = self._path(target, named.get("dst_dir_fd"))
         old = self._path(source, named.get("src_dir_fd"))
         self._take(Kind.LINK, old, lambda: self._real[os, "link"](source, target, **named), target=new)
+
+    def _symlink(self, target: Any, path: Any, *, dir_fd: int | None = None) -> None:
+        self._take(Kind.SYMLINK, self._path(path, dir_fd), lambda: self._real[os, "symlink"](target, path, dir_fd=dir_fd))
 
     def _replace(self, source: Any, target: Any, **named: Any) -> None:
         new = self._path(target, named.get("dst_dir_fd"))

@@ -11,6 +11,7 @@
     │   ├── FormatError                bytes that no writer of this format produces
     │   └── RollbackError              a log is shorter or other than it was
     ├── SignatureError                 not signed by those who must have signed it
+    ├── RuleError                      a tag may not move there: its rules ask for more
     ├── InvalidInputError (ValueError) the call itself is wrong
     │   ├── HostileNameError           a name outside the grammar
     │   └── LimitError                 larger than the format allows
@@ -119,6 +120,16 @@ class SignatureError(RegistryError):
 
     code = "signature"
     exit_code = 7
+
+
+class RuleError(RegistryError):
+    """A tag was not moved, because its rules ask for more: who may, approvals, a condition, checks, where the version must have stood before.
+
+    `fields["unmet"]` says what was found wanting, each as `asked`, `found` and what would meet it (`remedy`).
+    """
+
+    code = "rule"
+    exit_code = 8
 
 
 class InvalidInputError(RegistryError, ValueError):

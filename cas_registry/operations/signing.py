@@ -123,7 +123,7 @@ def verify_ref(stores: Stores, model: str, revision: Revision, trust: Trust) -> 
     if rule is None:
         reason = f"the policy beside {trust.path} has no rule for it"
         raise SignatureError(f"{what} is not verified: {reason}", reasons=[reason])
-    signers, reasons = _check_signatures(stores, placed, trust, rule)
+    signers, reasons = signers_of(stores, placed.recorded, placed.table, trust, rule=rule)
     if len(signers) < rule.threshold:
         reasons = [*reasons, *_unknown_signers(stores, placed, trust, rule)] or ["nobody signed it"]
         counted = f"{len(signers)} of {rule.threshold} signatures hold: " if rule.threshold > 1 else ""
@@ -150,6 +150,42 @@ def verify_ref(stores: Stores, model: str, revision: Revision, trust: Trust) -> 
         head=placed.head.n,
         followed=placed.followed,
     )
+
+
+def signers_of(
+    stores: Stores, recorded: Recorded, table: RefTable, trust: Trust, *, rule: Rule | None = None
+) -> tuple[list[Signer], list[str]]:
+    """Different signers whose signatures of an entry, which leaves `table`, hold, each by a key of its own; and what is wrong with the
+    others. Those whom the rule does not admit (None: it admits every allowed signer) are not asked for."""
+    admits = (rule or Rule()).admits
+    admitted = {key: [name for name in names if admits(name)] for key, names in trust.signers.items()}
+    signatures = stores.signatures.read(recorded.id, [key for key, names in admitted.items() if names])
+    signers: list[Signer] = []
+    reasons: list[str] = []
+    if not signatures:
+        return signers, reasons
+    entry = recorded.entry
+    payload = signed_payload(entry, table)
+    with ssh_keygen.checker(trust.allowed_signers, trust.revoked_keys) as checker:
+        for key, signature in signatures.items():
+            if (signature.registry, signature.log, signature.n) != (entry.registry, entry.log, entry.n):
+                reasons.append(
+                    f"the signature of {key.fingerprint} says that it is of entry {signature.n} of {signature.log!r}"
+                )
+                continue
+            counted = {signer.principal for signer in signers}
+            complaints: list[str] = []
+            for name in admitted[key]:
+                if name in counted:
+                    continue
+                complaint = checker.complaint(payload, signature.armour, name)
+                if complaint is None:
+                    signers.append(Signer(name, key))
+                    complaints = []
+                    break
+                complaints.append(f"the signature of {name} ({key.fingerprint}) does not hold: {complaint}")
+            reasons += complaints
+    return signers, reasons
 
 
 def _place(stores: Stores, refs: ModelRefs, revision: Revision) -> _Placed:
@@ -231,38 +267,6 @@ def _sign(stores: Stores, recorded: Recorded, table: RefTable, key: Path, *, tim
     armour = ssh_keygen.sign(signed_payload(entry, table), key)
     signer = signing_key(armour)
     return signer, stores.signatures.write(Signature(entry.registry, entry.log, entry.n, recorded.id, signer, armour, time_ms))
-
-
-def _check_signatures(stores: Stores, placed: _Placed, trust: Trust, rule: Rule) -> tuple[list[Signer], list[str]]:
-    """Different signers whose signatures of the entry hold, each by a key of its own; and what is wrong with the others."""
-    admitted = {key: [name for name in names if rule.admits(name)] for key, names in trust.signers.items()}
-    signatures = stores.signatures.read(placed.recorded.id, [key for key, names in admitted.items() if names])
-    signers: list[Signer] = []
-    reasons: list[str] = []
-    if not signatures:
-        return signers, reasons
-    entry = placed.recorded.entry
-    payload = signed_payload(entry, placed.table)
-    with ssh_keygen.checker(trust.allowed_signers, trust.revoked_keys) as checker:
-        for key, signature in signatures.items():
-            if (signature.registry, signature.log, signature.n) != (entry.registry, entry.log, entry.n):
-                reasons.append(
-                    f"the signature of {key.fingerprint} says that it is of entry {signature.n} of {signature.log!r}"
-                )
-                continue
-            counted = {signer.principal for signer in signers}
-            complaints: list[str] = []
-            for name in admitted[key]:
-                if name in counted:
-                    continue
-                complaint = checker.complaint(payload, signature.armour, name)
-                if complaint is None:
-                    signers.append(Signer(name, key))
-                    complaints = []
-                    break
-                complaints.append(f"the signature of {name} ({key.fingerprint}) does not hold: {complaint}")
-            reasons += complaints
-    return signers, reasons
 
 
 def _unknown_signers(stores: Stores, placed: _Placed, trust: Trust, rule: Rule) -> list[str]:

@@ -51,7 +51,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One move of a ref, as its log entry tells it."""
+    """One move of a ref, as its log entry tells it: from version `previous_number` to version `number` (None: from or to nothing)."""
 
     n: int
     kind: RefKind
@@ -61,6 +61,8 @@ class Move:
     time_ms: int
     who: str
     why: str
+    number: int | None = None
+    previous_number: int | None = None
 
 
 class LogSource(Protocol):
@@ -183,22 +185,25 @@ class ModelRefs:
 
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a ref, newest first: one GET a move. NotFoundError if it never existed."""
+        return list(self.moves(kind, name))
+
+    def moves(self, kind: RefKind, name: str) -> Iterator[Move]:
+        """`history`, read as it is asked for."""
         found = self.head()
         ref = found[1].of(kind).get(name) if found else None
         if found is None or ref is None:
             raise NotFoundError(f"{kind.value} {name!r} of model {self.model!r} never existed", ref=name)
-        moves: list[Move] = []
         recorded = found[0]
         while ref is not None:
             if recorded.n != ref.moved:
                 recorded = self.log.read(ref.moved)
             before = self._before(kind, name, ref)
             entry = recorded.entry
-            moves.append(
-                Move(ref.moved, kind, name, ref.commit, before.commit if before else None, entry.time_ms, entry.who, entry.why)
-            )
+            now, stood = ref.version, before.version if before else None
+            commits = (now.commit if now else None, stood.commit if stood else None)
+            numbers = (now.number if now else None, stood.number if stood else None)
+            yield Move(ref.moved, kind, name, *commits, entry.time_ms, entry.who, entry.why, *numbers)
             ref = before
-        return moves
 
     def find_entry(self, commit_id: CommitId, head: Recorded | None = None) -> Version:
         """The version of a commit, of whatever log it was made in. `head` is this log's, if it is known."""

@@ -75,7 +75,9 @@ def _history_document(history: RefHistory) -> Document:
         {
             "entry": move.n,
             "commit": move.commit.hex if move.commit else None,
+            "number": move.number,
             "previous": move.previous.hex if move.previous else None,
+            "previous_number": move.previous_number,
             **time_fields("time", move.time_ms),
             "who": move.who,
             "why": move.why,
@@ -89,15 +91,16 @@ def _history_human(history: RefHistory, paper: Paper) -> Iterator[Line | Table]:
     rows: list[list[Cell]] = [
         [
             f"{history.name}@{{{position}}}",
+            f"v{move.number}" if move.commit else "-",
             Styled(move.commit.short, "yellow") if move.commit else Styled("deleted", "red"),
-            move.previous.short if move.previous else "-",
+            f"v{move.previous_number}" if move.previous else "-",
             text.age(move.time_ms, paper.now_ms),
             move.who,
             move.why,
         ]
         for position, move in enumerate(history.moves)
     ]
-    yield Table([history.kind.value, "commit", "from", "moved", "who", "why"], rows)
+    yield Table([history.kind.value, "version", "commit", "from", "moved", "who", "why"], rows)
 
 
 REFS = View(_list_document, _list_human, lambda listed: (ref.name for ref in listed.refs))

@@ -33,14 +33,18 @@ if TYPE_CHECKING:
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.index import Found, Holding, Stay
     from cas_registry.operations.ladder import CodecShare, Ladder
+    from cas_registry.operations.notes import NoteRecord, NoteReport
     from cas_registry.operations.plan import CommitPlan
+    from cas_registry.operations.promotion import Assessment
     from cas_registry.operations.refs import MoveReport
     from cas_registry.operations.repack import RepackReport
     from cas_registry.operations.repair import RepairReport
     from cas_registry.operations.retention import Expiry
     from cas_registry.operations.retire import RetireReport
     from cas_registry.operations.search import SearchResult
+    from cas_registry.operations.rules import Verdict
     from cas_registry.operations.signing import Signer, SignReport, Verification
+    from cas_registry.operations.stages import Board, Standing
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
     from cas_registry.operations.watching import Change, What
 
 __all__ = [
+    "Assessment",
+    "Board",
     "BoundFolder",
     "Change",
     "CheckoutPlan",
@@ -73,6 +79,8 @@ __all__ = [
     "Move",
     "MoveReport",
     "OfflineRegistry",
+    "NoteRecord",
+    "NoteReport",
     "OnLoad",
     "Outcome",
     "RefInfo",
@@ -85,12 +93,14 @@ __all__ = [
     "SearchResult",
     "SignReport",
     "Signer",
+    "Standing",
     "StatusReport",
     "Stay",
     "TensorChange",
     "TensorDelta",
     "TensorDiff",
     "TensorInfo",
+    "Verdict",
     "Verification",
     "Version",
     "VersionDiff",
@@ -113,6 +123,8 @@ __all__ = [
 _REPORTS = {
     "Change": "watching",
     "CheckoutPlan": "checkout",
+    "Assessment": "promotion",
+    "Board": "stages",
     "CheckoutReport": "checkout",
     "CollectReport": "collection",
     "CollectionInfo": "collection",
@@ -131,6 +143,8 @@ _REPORTS = {
     "ModelStats": "stats",
     "MoveReport": "refs",
     "Outcome": "deploy",
+    "NoteRecord": "notes",
+    "NoteReport": "notes",
     "RegistryStats": "stats",
     "Reload": "deploy",
     "RepackReport": "repack",
@@ -139,12 +153,14 @@ _REPORTS = {
     "SearchResult": "search",
     "SignReport": "signing",
     "Signer": "signing",
+    "Standing": "stages",
     "StatusReport": "status",
     "Stay": "index",
     "TensorChange": "tensor_diff",
     "TensorDelta": "tensor_diff",
     "TensorDiff": "tensor_diff",
     "TensorInfo": "tensors",
+    "Verdict": "rules",
     "Verification": "signing",
     "VersionDiff": "diff",
     "What": "watching",

@@ -25,11 +25,15 @@ from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
 from cas_registry.operations.ladder import CodecShare, Ladder
+from cas_registry.operations.notes import NoteRecord, NoteReport
 from cas_registry.operations.plan import CommitPlan
+from cas_registry.operations.promotion import Assessment
 from cas_registry.operations.refs import MoveReport
 from cas_registry.operations.repack import RepackReport
 from cas_registry.operations.repair import RepairReport
+from cas_registry.operations.rules import Verdict
 from cas_registry.operations.signing import Signer, SignReport, Verification
+from cas_registry.operations.stages import Board, Standing
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
 from cas_registry.operations.watching import Change
@@ -51,6 +55,7 @@ HEAVY = (
     "zstandard",
 )
 REPORTS = [Change, CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, Deployment, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, Reload, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [Assessment, Board, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, NoteRecord, NoteReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, Standing, StatusReport, Verdict, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 
@@ -105,7 +110,7 @@ def test_every_error_is_of_the_tree_with_a_code_and_an_exit_status_of_its_own() 
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.RegistryError)]
     assert len(kinds) >= 15
     assert len({kind.code for kind in kinds}) == len(kinds)
-    assert {kind.exit_code for kind in kinds} <= {1, 2, 3, 4, 5, 6, 7, 75}
+    assert {kind.exit_code for kind in kinds} <= {1, 2, 3, 4, 5, 6, 7, 8, 75}
 
 
 # What is loaded

@@ -96,6 +96,7 @@ class Contents(Moves):
             allow_empty=allow_empty,
             expect=self.resolve(expect).commit if expect else None,
             endorse=(endorser := self._endorser(key, wanted=sign)),
+            trust=self._trusted,
         )
         report = commit_files(
             self._stores,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from cas_registry.face.finding import ModelFinding
 from cas_registry.face.history import History
+from cas_registry.face.promotion import Promotion
 from cas_registry.face.serving import Serving
 
 
-class Model(Serving, History, ModelFinding):
-    """One model of a registry: branches, tags and versions. Revisions are `prod`, `main~2`, `main@{3}`, 8 or more hex digits, and
+class Model(Serving, History, ModelFinding, Promotion):
+    """One model of a registry: branches, tags and versions. Revisions are `prod`, `main~2`, `main@{3}`, `v17`, 8 or more hex digits, and
     may name another model in front (`other@prod`)."""

@@ -120,4 +120,5 @@ class Moves(Trust):
             time_ms=self._now_ms,
             why=reason,
             expect=self.resolve(expect).commit if expect else None,
+            trust=self._trusted,
         )

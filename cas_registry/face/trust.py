@@ -16,6 +16,7 @@ from cas_registry.model.revision import parse_revision
 
 if TYPE_CHECKING:
     from cas_registry.operations.signing import Endorser, SignReport, Verification
+    from cas_registry.operations.trust import Trust as TrustedSigners
 
 
 class Trust(ModelBase):
@@ -61,6 +62,12 @@ class Trust(ModelBase):
         from cas_registry.operations.signing import Endorser
 
         return Endorser(self._stores, self._signing_key(key), time_ms=self._now_ms)
+
+    def _trusted(self) -> TrustedSigners:
+        """Whom this machine trusts, by the files of its World."""
+        from cas_registry.operations.trust import load_trust
+
+        return load_trust(self._world.allowed_signers)
 
     def _signing_key(self, key: AnyPath | None) -> Path:
         found = Path(fspath(key)) if key else self._world.signing_key

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from cas_registry.model.signature import KeyId
+    from cas_registry.operations.trust import Trust
     from cas_registry.operations.writing import Written
     from cas_registry.store.epochs import Threats
 
@@ -40,7 +41,8 @@ class CommitRequest:
 
     `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
     whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
-    `delta` is one of `DELTAS`. `endorse` is called with the entry and its table before it is appended.
+    `delta` is one of `DELTAS`. `endorse` is called with the entry and its table before it is appended; `trust` tells whose signatures count
+    where rules of the tags ask for any.
     """
 
     model: str
@@ -59,6 +61,7 @@ class CommitRequest:
     allow_empty: bool = False
     expect: CommitId | None = None
     endorse: Callable[[Entry, RefTable], None] | None = None
+    trust: Callable[[], Trust] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def commit_files(
 ) -> CommitReport:
     """Commit what is on disk. Acknowledged (returned) only when durable; whoever reads the branch then sees it.
 
-    Raises ConflictError, ChangedDuringCommitError, HostileNameError, LimitError, OutcomeUnknownError and what the store raises;
+    Raises ConflictError, RuleError, ChangedDuringCommitError, HostileNameError, LimitError, OutcomeUnknownError and what the store raises;
     the branch is then as it was (after OutcomeUnknownError: read it).
     """
     for name in (request.branch, *request.tags):
@@ -142,6 +145,10 @@ def _commit(
     if parent is None and not snapshot.count and not request.allow_empty:
         raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
     _check_expected(request, parent.commit if parent else None)
+    if request.tags:
+        from cas_registry.operations.rules import check_prospect  # noqa: PLC0415 - where tags are to move
+
+        check_prospect(stores, request.model, request.tags, request.author)
     from cas_registry.operations.writing import VersionWriter  # noqa: PLC0415 - 0.1 s that no unchanged folder waits for
 
     nearest = parent or _newest_version(refs, head)
@@ -172,6 +179,7 @@ def _publish(
     while True:
         recorded, table = head or (None, RefTable())
         before = recorded.entry if recorded else None
+        catalogue: Recorded | None = None
         if not table.is_live:  # a new model, or one that was retired
             catalogue = stores.catalogue.ensure(request.model, time_ms=request.time_ms, who=request.author)
             before = before or catalogue.entry
@@ -199,8 +207,9 @@ def _publish(
             framework=request.framework,
             inputs=tuple(request.inputs),
         )
-        identity = stores.objects.write_commit(commit)
         versions = recorded.entry.versions + 1 if recorded else 1
+        _check_rules(stores, request, head, commit, written, versions, catalogue)
+        identity = stores.objects.write_commit(commit)
         ref = Ref(VersionRow(identity, number, versions, written.tree, written.root), number)
         table = table.with_ref(RefKind.BRANCH, request.branch, ref)
         for tag in request.tags:
@@ -227,6 +236,28 @@ def _publish(
                 parent=parent.commit if parent else None, created=True,
             )  # fmt: skip
         head = refs.head()
+
+
+def _check_rules(
+    stores: Stores, request: CommitRequest, head: tuple[Recorded, RefTable] | None, commit: Commit, written: Written, number: int,
+    catalogue: Recorded | None,
+) -> None:  # fmt: skip
+    """Whether the tags may move to the version, and a new branch have its name."""
+    recorded, table = head or (None, RefTable())
+    branch = table.branches.get(request.branch)
+    is_new = branch is None or branch.commit is None
+    if not is_new and not request.tags:
+        return
+    from cas_registry.operations import rules  # noqa: PLC0415 - the next commit to a branch asks for none
+
+    catalogue = catalogue or stores.catalogue.head()
+    if is_new:
+        rules.check_branch(stores, request.model, request.branch, catalogue=catalogue)
+    if request.tags:
+        mover = rules.Mover(request.author, request.time_ms, signs=request.endorse is not None, trust=request.trust)
+        scene = rules.Scene(request.model, recorded, table, mover)
+        candidate = rules.Candidate(commit, written.root, number, stats=written.stats)
+        rules.check_move(stores, scene, request.tags, candidate, catalogue=catalogue)
 
 
 def _is_retired(stores: Stores, version: Version) -> bool:

@@ -1,17 +1,24 @@
 """Moving branches and tags: one log entry each."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cas_registry.errors import ConflictError, NotFoundError
 from cas_registry.model.entry import Entry, Ref, RefKind, RefTable, VersionRow
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_ref
 from cas_registry.model.signature import KeyId
+from cas_registry.operations.rules import Mover, Scene, check_branch, check_move, check_removal
 from cas_registry.store.epochs import Threats
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import ModelRefs, Version, retired_error
 from cas_registry.store.stores import Stores
+
+if TYPE_CHECKING:
+    from cas_registry.operations.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,12 @@ class MoveReport:
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """Which ref to move, who does it and why. `expect` is where it must stand (a ConflictError if it does not); `endorse` is called with
-    the entry and its table before it is appended."""
+    """Which ref to move, who does it and why. `expect` is where it must stand, `expect_moved` the entry that must have moved it last (a
+    ConflictError if it does not); `endorse` is called with the entry and its table before it is appended.
+
+    The rules of a tag are checked for the head that its entry follows, by what `trust` says of signatures. `returning` says that the tag goes
+    back to a version where it stood: only who may move it is asked then.
+    """
 
     model: str
     kind: RefKind
@@ -40,10 +51,14 @@ class MoveRequest:
     why: str = ""
     expect: CommitId | None = None
     endorse: Callable[[Entry, RefTable], None] | None = None
+    expect_moved: int | None = None
+    trust: Callable[[], Trust] | None = None
+    returning: bool = False
 
 
 def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move: bool = True) -> MoveReport:
-    """Point a branch or tag at a version. ConflictError if the name is taken by the other kind, or exists and may not move."""
+    """Point a branch or tag at a version. ConflictError if the name is taken by the other kind, or exists and may not move;
+    RuleError where the rules of a tag ask for more."""
     check_ref(request.name)
 
     threats: Threats | None = None  # of the head that was read first
@@ -77,7 +92,7 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
 
 
 def delete_ref(stores: Stores, request: MoveRequest) -> MoveReport:
-    """Delete a branch or tag; its history stays readable. NotFoundError if there is none."""
+    """Delete a branch or tag; its history stays readable. NotFoundError if there is none, RuleError where a tag's rules do not let it."""
 
     def change(head: Recorded, table: RefTable) -> RefTable:
         current = table.of(request.kind).get(request.name)
@@ -118,10 +133,11 @@ def _move(
         head, table = refs.existing_head()
         current = table.of(request.kind).get(request.name)
         previous = current.commit if current else None
-        _check_expected(request, previous)
+        _check_expected(request, current)
         changed = change(head, table)
         if changed is None:
             return MoveReport(request.model, request.kind, request.name, target, previous, moved=False)
+        _check_rules(stores, request, head, table, version)
         if _append(stores, request, head, changed):
             return MoveReport(request.model, request.kind, request.name, target, previous, moved=True)
 
@@ -143,11 +159,33 @@ def _append(stores: Stores, request: MoveRequest, head: Recorded, table: RefTabl
     return True
 
 
-def _check_expected(request: MoveRequest, previous: CommitId | None) -> None:
-    if request.expect is not None and previous != request.expect:
+def _check_rules(stores: Stores, request: MoveRequest, head: Recorded, table: RefTable, version: Version | None) -> None:
+    """Rules are about tags; a branch may not take the place of one."""
+    if request.kind is RefKind.BRANCH:
+        current = table.branches.get(request.name)
+        if version is not None and (current is None or current.commit is None):
+            check_branch(stores, request.model, request.name)
+    elif version is None:
+        check_removal(stores, request.model, [request.name], request.who)
+    else:
+        mover = Mover(request.who, request.time_ms, signs=request.endorse is not None, trust=request.trust)
+        check_move(stores, Scene(request.model, head, table, mover), [request.name], version, returning=request.returning)
+
+
+def _check_expected(request: MoveRequest, current: Ref | None) -> None:
+    actual = current.commit if current else None
+    moved = current.moved if current else None
+    what = f"{request.kind.value} {request.name!r} of model {request.model!r}"
+    if request.expect is not None and actual != request.expect:
         raise ConflictError(
-            f"{request.kind.value} {request.name!r} of model {request.model!r} stands at {previous.short if previous else 'nothing'}, not "
+            f"{what} stands at {actual.short if actual else 'nothing'}, not "
             f"at the expected {request.expect.short}; look at its history (reg tag --history {request.name})",
             expected=request.expect.hex,
-            actual=previous.hex if previous else None,
+            actual=actual.hex if actual else None,
+        )
+    if request.expect_moved is not None and moved != request.expect_moved:
+        raise ConflictError(
+            f"{what} was moved meanwhile, by entry {moved}; look at its history (reg tag --history {request.name})",
+            expected=request.expect_moved,
+            actual=moved,
         )

@@ -12,6 +12,7 @@ from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError
 from cas_registry.model.entry import Entry, Operation, Ref, RefKind, RefTable
 from cas_registry.model.ids import CommitId, MapName
 from cas_registry.model.remap import RemapTable
+from cas_registry.operations.rules import check_removal
 from cas_registry.store.epochs import Threats
 from cas_registry.store.log import BATCH, Recorded
 from cas_registry.store.refs import ModelRefs, Version
@@ -50,7 +51,8 @@ class RetireReport:
 
 
 def retire_versions(stores: Stores, request: RetireRequest, versions: Sequence[Version]) -> RetireReport:
-    """Retire these versions of one model. ConflictError where a branch or tag stands at one of them, unless `force`."""
+    """Retire these versions of one model. ConflictError where a branch or tag stands at one of them, unless `force`; RuleError
+    where the rules of a tag do not let it be deleted."""
     strangers = [version for version in versions if version.log != request.model]
     if strangers:
         raise InvalidInputError(f"{strangers[0].commit.short} is a version of model {strangers[0].log!r}; retire it there")
@@ -67,7 +69,8 @@ def retire_versions(stores: Stores, request: RetireRequest, versions: Sequence[V
 def retire_model(stores: Stores, request: RetireRequest) -> RetireReport:
     """Retire every version of a model, delete its branches and tags, and take it off the list of models. A later commit begins it anew.
 
-    ConflictError where it has tags, unless `force`. NotFoundError for a model that is not there.
+    ConflictError where it has tags, unless `force`; RuleError where their rules do not let them be deleted. NotFoundError for a model that is
+    not there.
     """
     row = stores.catalogue.models().get(request.model)
     if row is None or row.retired:
@@ -139,6 +142,8 @@ def _retire(
             )
         if not gone and not standing:
             return set(), ()
+        if tags := [name for kind, name in standing if kind is RefKind.TAG]:
+            check_removal(stores, request.model, tags, request.who)
         for kind, name in standing:
             table = table.with_ref(kind, name, Ref(None, head.n + 1))
         if _append(stores, refs, head, table, {**now.maps, **dict.fromkeys(gone)}, request):

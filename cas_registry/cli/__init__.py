@@ -52,6 +52,15 @@ _TABLE = (
         {
             "deploy": (f"{_VERBS}.deploy", "Put a version into a folder of its own and switch to it."),
             "watch": (f"{_VERBS}.watch", "Tell when a name stands for another version; deploy it, run a command."),
+            "promote": (f"{_VERBS}.promotion", "Move a tag once its rules are met, and say why."),
+            "rollback": (f"{_VERBS}.promotion", "Move a tag back to where it stood before."),
+        },
+    ),
+    VerbGroup(
+        "Notes",
+        {
+            "note": (f"{_VERBS}.notes", "Say something of a version later, or list what was said."),
+            "approve": (f"{_VERBS}.notes", "Approve, or refuse, that a tag moves to a version."),
         },
     ),
     VerbGroup(
@@ -67,7 +76,7 @@ _TABLE = (
             "models": (f"{_VERBS}.stats", "List the models of the registry."),
             "stats": (f"{_VERBS}.stats", "Show what the registry holds and what it costs."),
             "retire": (f"{_VERBS}.retire", "Take versions or a model away; nothing is deleted yet."),
-            "policy": (f"{_VERBS}.policy", "Say which versions stay when the registry is collected."),
+            "policy": (f"{_VERBS}.policy", "Say which versions stay, and what it takes to move a tag."),
             "gc": (f"{_VERBS}.gc", "Delete what no version needs, safely beside writers."),
             "repack": (f"{_VERBS}.repack", "Encode old versions anew, smaller; no id changes."),
             "fsck": (f"{_VERBS}.fsck", "Check that everything is there and whole."),

@@ -82,8 +82,10 @@ def _target(moves: list[Move], tag: str, request: RollbackRequest) -> tuple[Comm
     live = moves[0].commit is not None
     back = request.steps if live else request.steps - 1  # what was deleted comes back first
     if back >= len(before):
+        others = len(before) - 1 if live else len(before)
         raise NotFoundError(
-            f"tag {tag!r} stood at {max(len(before) - 1, 0)} other versions before, not at {request.steps}; reg tag --history {tag} tells where",
+            f"tag {tag!r} stood at {others or 'no'} version{'' if others == 1 else 's'} before this one, and {request.steps} back was asked for; "
+            f"reg tag --history {tag} tells where it stood, reg rollback {tag} --to REV goes there",
             ref=tag,
         )
     return before[-1 - back]

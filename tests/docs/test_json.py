@@ -36,6 +36,13 @@ STORY: list[tuple[str, list[str]]] = [
     ("branch", ["branch"]),
     ("tag", ["tag"]),
     ("tag --history", ["tag", "--history", "prod"]),
+    ("note -m", ["note", "main", "-m", "slow on CPU", "--label", "owner=risk", "--metric", "ms=12.5"]),
+    ("approve", ["approve", "main", "prod", "-m", "passed the review"]),
+    ("note", ["note", "main"]),
+    ("", ["policy", "protect", "prod", "--approvals", "1"]),
+    ("promote --dry-run", ["promote", "main", "prod", "--dry-run"]),
+    ("policy stages", ["policy", "stages"]),
+    ("", ["policy", "unprotect", "prod"]),
     ("models", ["models"]),
     ("stats", ["stats"]),
     ("repack", ["repack", "--dry-run"]),
@@ -66,6 +73,8 @@ def _names(value: object, prefix: str = "") -> set[str]:
         "bytes",
         "versions",
         "keep",
+        "rules",
+        "labels",
     }:
         return set()
     return set.union(*({f"{prefix}.{name}"} | _names(found, f"{prefix}.{name}") for name, found in value.items()), set())

@@ -5,28 +5,28 @@ signatures instead, of keys that the mover's own `allowed_signers` names, and so
 All is judged by the entries of the log and the objects that they name, never by what a cache remembers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from functools import cached_property
 
-from cas_registry.errors import NotFoundError, RegistryError
-from cas_registry.model.canonical import Scalar
-from cas_registry.model.commit import Commit
+from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
+from cas_registry.model.commit import Commit, encode_commit
 from cas_registry.model.entry import CommitStats, RefKind, VersionRow
 from cas_registry.model.ids import CommitId
-from cas_registry.operations.notes import NoteRecord, find_notes, is_same_person, note_record, tell
+from cas_registry.operations.notes import NoteRecord, find_notes, is_same_person, note_record
 from cas_registry.operations.rules import Applied, Candidate, Scene, Verdict, judge_who, matches
 from cas_registry.operations.signing import Signer, signers_of
 from cas_registry.operations.trust import Trust
 from cas_registry.operations.version_files import list_files, marks_of
 from cas_registry.query import Condition, Facts, parse_condition
-from cas_registry.query.condition import And, Comparison, Exists, Fact, Node, Not, Or, Reference
-from cas_registry.query.fields import GROUPS
+from cas_registry.query.condition import And, Comparison, Exists, Node, Not, Or, Reference
+from cas_registry.query.facts import version_facts
 from cas_registry.store.log import Recorded
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
 CARD_NAMES = ("MODEL_CARD.md", "README.md")  # right in the version's root
 _NAMED = 5  # files or people told in a verdict
+_SHOWN = 200  # characters of what somebody said
 
 
 def judge(
@@ -67,7 +67,7 @@ class _Judgement:
         words, unsigned = self._words(rule)
         refused = [note for note in words.values() if not note.approved]
         if refused:
-            shown = ", ".join(f"{note.who}" + (f": {note.text}" if note.text else "") for note in refused[:_NAMED])
+            shown = ", ".join(note.who + (f": {_first_words(note.text)}" if note.text else "") for note in refused[:_NAMED])
             yield _unmet(
                 rule, "no refusal", shown, f"whoever refused it may approve it ({self._advice()}); or promote another version"
             )
@@ -93,7 +93,11 @@ class _Judgement:
     def _condition(self, rule: Applied) -> Iterator[Verdict]:
         if rule.rule.when is None:
             return
-        condition = parse_condition(rule.rule.when)
+        try:
+            condition = parse_condition(rule.rule.when)
+        except InvalidInputError as error:  # of a newer reg, or set by no reg at all
+            yield _unmet(rule, rule.rule.when, error.message, f"mend the rule: reg policy protect {rule.pattern}")
+            return
         nowhere = {name for name in condition.versions() if self._standing(name) is None}
         if nowhere:
             condition = Condition(_without(condition.root, nowhere))
@@ -229,29 +233,17 @@ class _Judgement:
         return self._known(self._stores.objects.read_commit(row.commit), version, row.number, None)
 
     def _known(self, commit: Commit, version: Version | None, number: int, stats: CommitStats | None) -> Facts:
-        notes = [note_record(recorded) for recorded in self._notes_on(version, commit)] if version else []
+        notes = [note for recorded in self._notes_on(version, commit) if (note := recorded.entry.note)] if version else []
         if stats is None and version is not None:
             stats = self._stores.log(version.log).read(version.at).entry.stats
-        told = tell(commit, notes)
-        groups: dict[str, Mapping[str, Scalar]] = {
-            group: getattr(commit, group) for group in GROUPS if group not in {"labels", "metrics"}
-        }
-        groups |= {"labels": told.labels, "metrics": told.metrics}
-        facts: dict[str, Fact] = {
-            f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()
-        }
-        facts |= {
-            "author": commit.author, "message": commit.message, "time": commit.time_ms, "number": number, "model": self._scene.model,
-            "input": [text for item in commit.inputs for text in (item.name, item.uri or f"{item.model}@{item.commit}")],
-        }  # fmt: skip
-        if stats is not None:
-            facts |= {"size": stats.raw_bytes, "stored": stats.stored_bytes, "files": stats.files}
-        if version is not None:
-            facts["commit"] = version.commit.hex
-            for kind in RefKind:
-                rows = self._scene.table.of(kind).items()
-                facts[kind.value] = [name for name, ref in rows if ref.commit == version.commit]
-        return facts
+        identity = version.commit if version else CommitId.of(encode_commit(commit))
+        tags, branches = (
+            [name for name, ref in self._scene.table.of(kind).items() if ref.commit == identity]
+            for kind in (RefKind.TAG, RefKind.BRANCH)
+        )
+        return version_facts(
+            identity, commit, model=self._scene.model, number=number, stats=stats, tags=tags, branches=branches, notes=notes
+        )  # fmt: skip
 
     def _standing(self, name: str) -> VersionRow | None:
         live = self._scene.table.find(name)
@@ -279,6 +271,11 @@ class _Judgement:
 
 def _unmet(rule: Applied, asked: str, found: str, remedy: str) -> Verdict:
     return Verdict(rule, asked, passed=False, found=found, remedy=remedy)
+
+
+def _first_words(text: str) -> str:
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _without(node: Node, nowhere: Set[str], *, denied: bool = False) -> Node:

@@ -5,13 +5,12 @@ is not read at all. An index on this machine answers searches; what is decided b
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from cas_registry.errors import IntegrityError, InvalidInputError
 from cas_registry.model.canonical import Scalar
-from cas_registry.model.commit import Commit
 from cas_registry.model.entry import Entry, Operation, RefTable
 from cas_registry.model.ids import CommitId, EntryId
 from cas_registry.model.note import Note
@@ -65,14 +64,6 @@ class NoteReport:
     signed_by: KeyId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is known of a version by its commit and the notes together: labels and metrics, the later ones over the earlier."""
-
-    labels: Mapping[str, Scalar]
-    metrics: Mapping[str, Scalar]
-
-
 def write_note(stores: Stores, request: NoteRequest, version: Version) -> NoteReport:
     """Append a note about a version to the model's log. InvalidInputError for one that says nothing."""
     if not (request.text or request.labels or request.metrics or request.tag):
@@ -123,16 +114,6 @@ def find_notes(log: Log, head: Recorded, *, after: int = 0) -> list[Recorded]:
         key = entry_key(log.name, head.n)
         raise IntegrityError(f"{key} counts {head.entry.notes} notes, the entries up to it are others; run reg fsck", key=key)
     return [found[n] for n in sorted(found)]
-
-
-def tell(commit: Commit, notes: Iterable[NoteRecord]) -> Told:
-    """What a commit and the notes about it say together."""
-    labels, metrics = dict(commit.labels), dict(commit.metrics)
-    for note in notes:
-        labels.update(note.labels)
-        metrics.update(note.metrics)
-    taken_away = {name for name, value in labels.items() if value is None}
-    return Told({name: value for name, value in labels.items() if name not in taken_away}, metrics)
 
 
 def note_record(recorded: Recorded) -> NoteRecord:

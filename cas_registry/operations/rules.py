@@ -6,7 +6,6 @@ entry is to follow, and anew for each head: whoever follows an entry obeys every
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -137,8 +136,20 @@ def current_rules(
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether `*` for any number of characters, slashes too, makes the pattern the text."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+    """Whether `*` for any number of characters, slashes too, makes the pattern the text. In linear time: patterns come from strangers."""
+    first, *others = pattern.split("*")
+    if not others:
+        return pattern == text
+    *inner, last = others
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    start, end = len(first), len(text) - len(last)
+    for part in inner:
+        start = text.find(part, start, end)
+        if start < 0:
+            return False
+        start += len(part)
+    return True
 
 
 def check_move(

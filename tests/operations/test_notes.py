@@ -13,7 +13,7 @@ from cas_registry.errors import IntegrityError, InvalidInputError, NotFoundError
 from cas_registry.model.entry import Operation, Ref, RefKind, RefTable, VersionRow, decode_entry, encode_entry
 from cas_registry.model.ids import CommitId, MapName, TreeId
 from cas_registry.model.note import Note
-from cas_registry.operations.notes import find_notes, read_notes, tell
+from cas_registry.operations.notes import find_notes, read_notes
 from cas_registry.registry import Model, registry_over
 from cas_registry.store.layout import entry_key
 from cas_registry.store.log import Log
@@ -66,13 +66,6 @@ def test_notes_are_told_by_version_oldest_first(model: Model) -> None:
     assert [note.text for note in model.notes("main")] == ["first", "second"]
     assert [note.text for note in model.notes("main~1")] == ["of the other"]
     assert [note.text for note in model.notes()] == ["first", "of the other", "second"]
-
-
-def test_what_commit_and_notes_tell_together(model: Model) -> None:
-    model.note("main", labels={"owner": "risk", "draft": True})
-    model.note("main", labels={"draft": None}, metrics={"auc": 0.8, "latency": 3})
-    told = tell(model.show("main").commit, model.notes("main"))
-    assert (told.labels, told.metrics) == ({"owner": "risk"}, {"auc": 0.8, "latency": 3})
 
 
 def test_a_note_that_says_nothing_or_is_about_nothing_is_refused(model: Model) -> None:

@@ -73,7 +73,8 @@ class Contents(Moves):
         has a budget (4 GiB from a remote store). A folder equal to the
         branch's head makes no commit (`report.created` is False) unless `allow_empty`. With `sign` the log entry is signed, as by
         `Model.sign`, before it is there; where no commit is made, the one that put the branch where it stands.
-        Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError, OutcomeUnknownError.
+        Raises RuleError (the rules of a tag ask for more), ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError,
+        OutcomeUnknownError.
         """
         from cas_registry.operations.commit import CommitRequest, check_delta, commit_files
 

@@ -31,7 +31,8 @@ class Moves(Trust):
         sign: bool = False,
         key: AnyPath | None = None,
     ) -> MoveReport:
-        """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves.
+        """Create or move a tag. With `expect` (a revision) it must stand there, else ConflictError and nothing moves. RuleError where the tag's
+        rules ask for more (`Model.assess` tells what).
 
         With `sign` the log entry is signed, as by `Model.sign`, before it is there; where the tag stands there already, the one that
         put it there.
@@ -46,7 +47,7 @@ class Moves(Trust):
         return replace(report, signed_by=endorser.key if report.moved else self._sign(name, key, expect=version.commit).key)
 
     def delete_tag(self, name: str, *, reason: str = "") -> MoveReport:
-        """Delete a tag; its history stays."""
+        """Delete a tag; its history stays. RuleError where its rules do not let it be taken away."""
         from cas_registry.operations.refs import delete_ref
 
         return delete_ref(self._stores, self._move(RefKind.TAG, name, reason, None))
@@ -81,7 +82,8 @@ class Moves(Trust):
     def retire(self, *revisions: str, reason: str = "", force: bool = False) -> RetireReport:
         """Take versions away: nobody finds them any more, and what only they needed goes with the next collection.
 
-        ConflictError where a branch or tag stands at one of them, unless `force` deletes it. Commit, number and history stay.
+        ConflictError where a branch or tag stands at one of them, unless `force` deletes it (RuleError where the tag's rules do not let
+        it). Commit, number and history stay.
         """
         from cas_registry.operations.retire import RetireRequest, retire_versions
 

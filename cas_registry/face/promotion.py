@@ -152,11 +152,17 @@ class Rules:
 
         It holds for every move that begins from now on, by whatever verb. InvalidInputError for a condition or check that makes no sense.
         """
-        self._set_rule(tag, rule, model, reason)
+        from cas_registry.operations.rules import set_rules
+
+        name = None if model is None else check_model(model)
+        set_rules(self._stores, {tag: rule}, model=name, time_ms=self._time_ms, who=self._world.author, why=reason)
 
     def unprotect(self, tag: str, *, model: str | None = None, reason: str = "") -> None:
         """Take a rule away; the catalogue's log keeps who did. NotFoundError if there is none."""
-        self._set_rule(tag, None, model, reason)
+        from cas_registry.operations.rules import drop_rule
+
+        name = None if model is None else check_model(model)
+        drop_rule(self._stores, tag, model=name, time_ms=self._time_ms, who=self._world.author, why=reason)
 
     def set_stages(self, stages: Sequence[str], *, model: str | None = None, strict: bool = False) -> None:
         """Make tags stages, in this order. The stage in use (prod) asks for the one before it, with `strict` every stage does."""
@@ -170,12 +176,6 @@ class Rules:
         from cas_registry.operations.stages import find_board
 
         return find_board(self._stores, None if model is None else [check_model(model)])
-
-    def _set_rule(self, tag: str, rule: TagRule | None, model: str | None, reason: str) -> None:
-        from cas_registry.operations.rules import set_rule
-
-        name = None if model is None else check_model(model)
-        set_rule(self._stores, tag, rule, model=name, time_ms=self._time_ms, who=self._world.author, why=reason)
 
     @property
     def _time_ms(self) -> int:

@@ -50,6 +50,7 @@ class _Judgement:
         self._tag = tag
         self._candidate = version
         self._version = version.version
+        self._noted: dict[CommitId, list[Recorded]] = {}
 
     def of(self, rule: Applied) -> Iterator[Verdict]:
         """All that a rule asks for."""
@@ -65,9 +66,9 @@ class _Judgement:
         """Approvals of others than the author, by the last word of each; whatever the rule asks for, a refusal that stands is in the way."""
         wanted = rule.rule.approvals
         words, unsigned = self._words(rule)
-        refused = [note for note in words.values() if not note.approved]
+        refused = [(name, note.text) for name, note in words.items() if not note.approved]
         if refused:
-            shown = ", ".join(note.who + (f": {_first_words(note.text)}" if note.text else "") for note in refused[:_NAMED])
+            shown = ", ".join(name + (f": {_first_words(text)}" if text else "") for name, text in refused[:_NAMED])
             yield _unmet(
                 rule, "no refusal", shown, f"whoever refused it may approve it ({self._advice()}); or promote another version"
             )
@@ -252,14 +253,16 @@ class _Judgement:
     def _notes_on(self, version: Version, commit: Commit) -> list[Recorded]:
         """The notes about a version in the model's log: of its own versions none comes before the entry that made them known."""
         head = self._scene.head
-        if head is None:
-            return []
-        after = version.at if commit.log == version.log == self._scene.model else 0
-        notes = find_notes(self._stores.log(self._scene.model), head, after=after)
-        return [recorded for recorded in notes if recorded.entry.note and recorded.entry.note.commit == version.commit]
+        if version.commit not in self._noted:
+            after = version.at if commit.log == version.log == self._scene.model else 0
+            notes = find_notes(self._stores.log(self._scene.model), head, after=after) if head else []
+            about = [recorded for recorded in notes if recorded.entry.note and recorded.entry.note.commit == version.commit]
+            self._noted[version.commit] = about
+        return self._noted[version.commit]
 
     def _has_stood(self, tag: str, commit: CommitId) -> bool:
-        row = self._standing(tag)
+        """Whether the tag stands, or once stood, at a version. A branch of that name counts for nothing: anybody may move it."""
+        row = self._scene.table.tags.get(tag)
         if row is not None and row.commit == commit:
             return True
         try:

@@ -101,16 +101,27 @@ def check_rule(pattern: str, rule: TagRule) -> TagRule:
     return rule
 
 
-def set_rule(
-    stores: Stores, pattern: str, rule: TagRule | None, *, model: str | None, time_ms: int, who: str, why: str = ""
-) -> None:
-    """Put tags of a model (None: of all) under a rule, or take that away. It holds for every move that begins from now on."""
-    if rule is not None:
+def set_rules(stores: Stores, rules: TagRules, *, model: str | None, time_ms: int, who: str, why: str = "") -> None:
+    """Put tags of a model (None: of all) under rules, in place of those they had. They hold for every move that begins from now on."""
+    for pattern, rule in rules.items():
         check_rule(pattern, rule)
-    elif pattern not in stores.catalogue.rules().get(model or EVERY_MODEL, {}):
-        of = f"model {model!r}" if model else "the models together"
-        raise NotFoundError(f"there is no rule of tag {pattern!r} for {of}; reg policy lists them", tag=pattern)
-    stores.catalogue.set_rule(model or EVERY_MODEL, pattern, rule, time_ms=time_ms, who=who, why=why)
+    why = why or f"rules of {', '.join(rules)}"
+    stores.catalogue.change_rules(
+        model or EVERY_MODEL, lambda known: check_rules({**known, **rules}), time_ms=time_ms, who=who, why=why
+    )
+
+
+def drop_rule(stores: Stores, pattern: str, *, model: str | None, time_ms: int, who: str, why: str = "") -> None:
+    """Take a rule away. NotFoundError if there is none."""
+
+    def drop(known: TagRules) -> TagRules:
+        if pattern not in known:
+            of = f"model {model!r}" if model else "the models together"
+            raise NotFoundError(f"there is no rule of tag {pattern!r} for {of}; reg policy lists them", tag=pattern)
+        return {name: rule for name, rule in known.items() if name != pattern}
+
+    why = why or f"no rule of {pattern} any more"
+    stores.catalogue.change_rules(model or EVERY_MODEL, drop, time_ms=time_ms, who=who, why=why)
 
 
 def rules_for(rules: Mapping[str, TagRules] | None, model: str, tag: str) -> tuple[Applied, ...]:

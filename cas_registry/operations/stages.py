@@ -6,13 +6,12 @@ A stage is a tag that the rules name; its `after` says which stage comes before 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cas_registry.errors import InvalidInputError
+from cas_registry.errors import InvalidInputError, NotFoundError
 from cas_registry.model.entry import RefKind
 from cas_registry.model.ids import CommitId
 from cas_registry.model.keep import EVERY_MODEL
 from cas_registry.model.names import check_ref
 from cas_registry.model.rules import TagRule, TagRules
-from cas_registry.operations.rules import set_rule
 from cas_registry.store.stores import Stores
 
 STAGES = ("dev", "staging", "prod", "archived")  # what people call them, in that order, where the rules name none
@@ -46,18 +45,26 @@ def set_stages(stores: Stores, stages: Sequence[str], *, model: str | None, stri
         raise InvalidInputError("a stage is named twice")
     for stage in stages:
         check_ref(stage)
-    known = stores.catalogue.rules().get(model or EVERY_MODEL, {})
-    for before, stage in zip(("", *stages), stages, strict=False):
-        after = (before,) if before and (strict or stage in _IN_USE) else ()
-        rule = replace(known.get(stage, TagRule()), after=after)
-        set_rule(stores, stage, rule, model=model, time_ms=time_ms, who=who, why=f"stages {', '.join(stages)}")
+    afters = {
+        stage: (before,) if before and (strict or stage in _IN_USE) else ()
+        for before, stage in zip(("", *stages), stages, strict=False)
+    }
+
+    def change(known: TagRules) -> TagRules:
+        return {**known, **{stage: replace(known.get(stage, TagRule()), after=after) for stage, after in afters.items()}}
+
+    stores.catalogue.change_rules(model or EVERY_MODEL, change, time_ms=time_ms, who=who, why=f"stages {', '.join(stages)}")
 
 
 def find_board(stores: Stores, models: Sequence[str] | None = None) -> Board:
-    """What stands at the stages of these models (None: of all of the registry): two round trips a model, and one for the moves."""
+    """What stands at the stages of these models (None: of all of the registry): two round trips a model, and one for the moves. NotFoundError for a
+    model that is not there."""
     entry = stores.catalogue.head().entry
     rules = entry.rules or {}
-    names = [name for name, row in sorted((entry.models or {}).items()) if not row.retired] if models is None else models
+    live = [name for name, row in sorted((entry.models or {}).items()) if not row.retired]
+    names = live if models is None else models
+    if unknown := [name for name in names if name not in live]:
+        raise NotFoundError(f"there is no model {unknown[0]!r}; reg models lists them", model=unknown[0])
     stages = order_stages([rules.get(EVERY_MODEL, {}), *(rules.get(name, {}) for name in names)])
     return Board(stages, {name: _standings(stores, name, stages) for name in names})
 

@@ -8,7 +8,7 @@ from cas_registry.errors import ConflictError, IntegrityError
 from cas_registry.model.entry import CATALOGUE, Entry, ModelRow, Operation
 from cas_registry.model.keep import Keep
 from cas_registry.model.names import check_model, fold
-from cas_registry.model.rules import TagRule, TagRules
+from cas_registry.model.rules import TagRules
 from cas_registry.store.log import Log, Recorded
 
 
@@ -79,26 +79,20 @@ class Catalogue:
         """The rules of tags by model, `"*"` those of all."""
         return self.head().entry.rules or {}
 
-    def set_rule(self, model: str, tag: str, rule: TagRule | None, *, time_ms: int, who: str, why: str) -> None:
-        """Put a tag (or all of a pattern) of a model (`"*"`: of every model) under a rule, or take that away with None."""
+    def change_rules(self, model: str, change: Callable[[TagRules], TagRules], *, time_ms: int, who: str, why: str) -> None:
+        """Give a model (`"*"`: all of them) other rules of tags, in one entry: what `change` makes of those it has."""
 
-        def change(head: Recorded) -> Entry | None:
+        def apply(head: Recorded) -> Entry | None:
             models = dict(head.entry.rules or {})
-            rules = dict(models.get(model, {}))
-            if rules.get(tag) == rule:
+            rules = models.pop(model, {})
+            changed = change(rules)
+            if changed == rules:
                 return None
-            if rule is None:
-                del rules[tag]
-            else:
-                rules[tag] = rule
-            if rules:
-                models[model] = rules
-            else:
-                del models[model]
-            entry = self._next(head, time_ms=time_ms, who=who, why=why or f"rule of tag {tag} of {model}")
-            return replace(entry, rules=models or None)
+            if changed:
+                models[model] = changed
+            return replace(self._next(head, time_ms=time_ms, who=who, why=why), rules=models or None)
 
-        self._append(change)
+        self._append(apply)
 
     def _next(self, head: Recorded, *, time_ms: int, who: str, why: str) -> Entry:
         return Entry(

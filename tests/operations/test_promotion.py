@@ -1,6 +1,7 @@
 """Promotions, rollbacks and stages."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,27 @@ def test_of_two_promoters_at_once_one_wins_and_the_other_follows(bench: Bench) -
     assert _stands(bench) == 3
 
 
+def test_many_at_once_never_put_a_worse_one_there(bench: Bench) -> None:
+    bench.model.promote("v1", "prod", reason="start low")
+    for number in range(4, 10):
+        write_folder(bench.work, {"c.json": File(str(number).encode())})
+        bench.model.commit(bench.work, metrics={"auc": 0.9 + (number * 7 % 11) / 100})
+    bench.registry().protect("prod", TagRule(when="metrics.auc > prod"))
+
+    def promote(number: int) -> bool:
+        try:
+            return bench.as_(f"{number}@lab").promote(f"v{number}", "prod", reason="mine").moved
+        except RuleError:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        moved = list(pool.map(promote, range(2, 10)))
+    auc = {number: bench.model.show(f"v{number}").commit.metrics["auc"] for number in range(1, 10)}
+    stops = [auc[move.number] for move in bench.model.history(RefKind.TAG, "prod")[: sum(moved) + 1] if move.number]
+    assert stops == sorted(set(stops), reverse=True)
+    assert stops[0] == max(auc.values())
+
+
 # Rollback
 
 
@@ -218,7 +240,10 @@ def test_stages_are_rules_and_the_one_in_use_asks_for_the_one_before(bench: Benc
     assert registry.rules() == {
         "*": {"dev": TagRule(), "staging": TagRule(), "prod": TagRule(approvals=1, after=("staging",)), "archived": TagRule()}
     }
+    assert registry._stores.catalogue.head().entry.why == "stages dev, staging, prod, archived"
+    before = registry._stores.catalogue.head().n
     registry.set_stages(["dev", "staging", "prod"], model="m", strict=True)
+    assert registry._stores.catalogue.head().n == before + 1
     assert registry.rules()["m"] == {"dev": TagRule(), "staging": TagRule(after=("dev",)), "prod": TagRule(after=("staging",))}
     with pytest.raises(InvalidInputError, match="twice"):
         registry.set_stages(["dev", "dev"])
@@ -245,7 +270,8 @@ def test_the_board_shows_what_stands_where_since_when(bench: Bench) -> None:
     assert [standing.stage for standing in board.models["other"]] == ["dev"]
     registry.set_stages(["canary", "prod"], model="m")
     assert registry.stages("m").stages == ("canary", "prod")
-    assert registry.stages("nobody").models == {"nobody": ()}
+    with pytest.raises(NotFoundError, match="no model 'nobody'"):
+        registry.stages("nobody")
 
 
 def test_stages_come_behind_those_that_they_come_after() -> None:

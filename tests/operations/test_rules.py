@@ -322,6 +322,23 @@ def test_a_stage_that_was_left_out(bench: Bench) -> None:
     assert ana.tag("prod", "main").moved
 
 
+def test_a_branch_in_the_name_of_a_stage_is_no_stage(bench: Bench) -> None:
+    bench.protect("prod", after=("staging",))
+    bench.as_("ana@lab").branch("staging", "main")
+    refusal(lambda: bench.as_("ana@lab").tag("prod", "main"), "stood at 'staging' before")
+
+
+def test_two_who_set_rules_at_once_lose_none(bench: Bench) -> None:
+    left = [lambda: bench.protect("prod", approvals=1)]
+
+    def hook(method: str, key: str) -> None:
+        if method == "create" and key == entry_key("catalogue", 3) and left:
+            left.pop()()
+
+    registry_over(HookedBackend(bench.store, hook), make_world()).protect("dev", TagRule(approvals=2))
+    assert bench.registry().rules() == {"*": {"prod": TagRule(approvals=1), "dev": TagRule(approvals=2)}}
+
+
 def test_checks_of_the_files(bench: Bench) -> None:
     bench.protect("prod", checks=("safe", "card"))
     ana = bench.as_("ana@lab")
@@ -336,13 +353,13 @@ def test_checks_of_the_files(bench: Bench) -> None:
 
 def test_a_check_of_a_newer_reg_lets_nothing_through(bench: Bench) -> None:
     stores = bench.registry()._stores
-    stores.catalogue.set_rule("*", "prod", TagRule(checks=("bias",)), time_ms=1, who="w", why="")
+    stores.catalogue.change_rules("*", lambda _: {"prod": TagRule(checks=("bias",))}, time_ms=1, who="w", why="")
     refusal(lambda: bench.as_("ana@lab").tag("prod", "main"), "the check 'bias'")
 
 
 def test_a_condition_that_nobody_understands_lets_nothing_through(bench: Bench) -> None:
     stores = bench.registry()._stores
-    stores.catalogue.set_rule("*", "prod", TagRule(when="metrics.auc >"), time_ms=1, who="w", why="")
+    stores.catalogue.change_rules("*", lambda _: {"prod": TagRule(when="metrics.auc >")}, time_ms=1, who="w", why="")
     refusal(lambda: bench.as_("ana@lab").tag("prod", "main"), "mend the rule")
 
 
@@ -408,7 +425,7 @@ def test_a_forged_note_under_a_true_signature_does_not_count(bench: Bench, keys:
     write_folder(bench.work, {"c.json": File(b"signed")})
     ana.commit(bench.work, sign=True)
     note = bob.approve("main", "prod", refuse=True, sign=True).note
-    refusal(lambda: ana.tag("prod", "main", sign=True), "no refusal: bob@lab")
+    refusal(lambda: ana.tag("prod", "main", sign=True), "no refusal: bob@example.org")
     key = entry_key("m", note.n)
     _, entry = decode_entry(bench.store.get(key, length=2**20))
     assert entry.note is not None

@@ -38,6 +38,7 @@ _HINT_BYTES = 16
 _BATCH = 64
 _MAX_GAP = 1000
 _NO_DAMAGE: Mapping[PackName, str] = MappingProxyType({})
+_NOTHING_SAID = Entry("", "", 0, None, "", Operation.SET, 0, "", "")  # before the first entry of a log
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +365,9 @@ class _Check:
                 identity, entry, problem = _check_entry(data, log, number, registry_format.registry)
                 if entry and number > 1 and previous and entry.prev != previous:
                     problem = f"does not follow entry {number - 1}: the chain of hashes is broken"
+                before = entries.get(number - 1) if number > 1 else _NOTHING_SAID
+                if entry and before and not problem and entry.notes != before.notes + (entry.note is not None):
+                    problem = f"counts {entry.notes} notes, of which {before.notes} came before it: some will not be found"
                 if problem:
                     label = [f"{log}@{entry.commit.short}"] if entry and entry.commit else []
                     self.findings.add(Severity.LOST, entry_key(log, number), problem, label)

@@ -109,6 +109,17 @@ def test_notes_survive_other_entries_and_are_whole_by_fsck(model: Model, tmp_pat
     assert registry.fsck(read_data=True).exit_code == 0
 
 
+def test_fsck_names_an_entry_that_counts_wrongly(model: Model, store: MemoryBackend) -> None:
+    model.note("main", "kept")
+    key = entry_key("m", 3)
+    _, entry = decode_entry(store.get(key, length=2**20))
+    store.put(key, encode_entry(replace(entry, notes=2)))
+    findings = registry_over(store, make_world()).fsck().findings
+    assert [(finding.key, finding.problem) for finding in findings] == [
+        (key, "counts 2 notes, of which 0 came before it: some will not be found")
+    ]
+
+
 def test_a_log_without_notes_is_not_read(model: Model, store: MemoryBackend) -> None:
     counting = CountingBackend(store)
     log = registry_over(counting, make_world())._stores.log("m")

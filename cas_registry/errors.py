@@ -125,7 +125,8 @@ class SignatureError(RegistryError):
 class RuleError(RegistryError):
     """A tag was not moved, because its rules ask for more: who may, approvals, a condition, checks, where the version must have stood before.
 
-    `fields["unmet"]` says what was found wanting, each as `asked`, `found` and what would meet it (`remedy`).
+    `fields["unmet"]` says what is asked for and what was found instead, `fields["rules"]` by which rules, `fields["remedies"]` what would do, in
+    the same order.
     """
 
     code = "rule"

@@ -235,7 +235,7 @@ def refuse_unmet(what: str, verdicts: Sequence[Verdict]) -> None:
 def _judge_prospect(applied: Applied, tag: str, who: str) -> Iterator[Verdict]:
     yield from judge_who(applied, who)
     rule = applied.rule
-    later = [f"{rule.approvals} approvals"] if rule.approvals else []
+    later = [f"{rule.approvals} approval{'s' if rule.approvals > 1 else ''}"] if rule.approvals else []
     later += [f"a version that stood at {stage!r} before" for stage in rule.after]
     for asked in later:
         yield Verdict(

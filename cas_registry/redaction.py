@@ -28,6 +28,11 @@ _SECRETS = (
         re.IGNORECASE,
     ),
     re.compile(r"(?P<keep>\b)(?:AKIA|ASIA)[A-Z0-9]{12,}"),
+    # Tokens that say what they are: GitHub's, GitLab's, Hugging Face's, Slack's, and those of several makers of models.
+    re.compile(
+        r"(?P<keep>\b)(?:gh[opsur]_|github_pat_|glpat-|hf_|xox[abeprs]-|sk-(?=[A-Za-z_-]{0,100}[0-9]))[A-Za-z0-9_-]{16,}"
+    ),
+    re.compile(r"(?P<keep>-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)(?:[^-]|-(?!----)){1,20000}"),
 )
 
 

@@ -112,6 +112,29 @@ def test_every_secret_of_a_text_is_redacted():
     assert redact(text).count("***") == 3
 
 
+@pytest.mark.parametrize(
+    "token",
+    ["ghp_abcdefghijklmnopqrst0123456789abcdef", "github_pat_11ABCDEFG0abcdefghijkl_mnopq", "hf_abcdefghijklmnopqrstuvwxyz", "glpat-abcdefghij0123456789",
+     "xoxb-123456789012-abcdefghijkl", "sk-proj-abcdefghijklmnopqrstuvwxyz01"],
+)  # fmt: skip
+def test_a_token_is_known_by_its_beginning(token):
+    assert redact(f'+hub = "{token}"') == '+hub = "***"'
+
+
+@pytest.mark.parametrize("mark", ["", "+", "-"])
+def test_a_private_key_is_redacted_also_in_a_diff(mark):
+    text = f"{mark}-----BEGIN RSA PRIVATE KEY-----\n{mark}MIIEpAIBAAKCAQEA\n{mark}b3BlbnNzaC1rZXk=\n{mark}-----END RSA PRIVATE KEY-----"
+    shown = redact(text)
+    assert "MIIE" not in shown
+    assert "b3Bl" not in shown
+    assert shown.endswith("-----END RSA PRIVATE KEY-----")
+
+
+def test_what_only_begins_like_a_token_stays():
+    text = "hf_hub sk-learn ghp_x risk-adjusted_returns_model sk-learn-extensions-and-more"
+    assert redact(text) == text
+
+
 @given(st.text())
 @example("secret=***")
 @example("://@:/@")
@@ -132,6 +155,8 @@ def test_a_long_text_does_not_take_long():
         "s3://a:" * 30_000,
         "X-Amz-" * 50_000,
         "secret" + " " * 300_000,
+        "-----BEGIN PRIVATE KEY-----" * 20_000,
+        "sk-" * 100_000,
     ):
         started = time.perf_counter()
         redact(text)

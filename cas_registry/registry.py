@@ -15,8 +15,10 @@ from cas_registry.face.infos import FileInfo, RefInfo, VersionInfo
 from cas_registry.face.model import Model
 from cas_registry.face.registry import Registry, mend
 from cas_registry.face.world import AnyPath, World
+from cas_registry.model.inputs import Input
 from cas_registry.model.on_load import OnLoad
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
+from cas_registry.model.schema import Column, Schema
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Move, Version
 from cas_registry.store.stores import open_stores
@@ -24,6 +26,9 @@ from cas_registry.worktree.binding import FolderState
 
 if TYPE_CHECKING:
     from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
+    from cas_registry.operations.card import Card
+    from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
+    from cas_registry.operations.checkout import CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.deploy import Deployment, Outcome, Reload
@@ -57,10 +62,12 @@ __all__ = [
     "BoundFolder",
     "Change",
     "CheckoutPlan",
+    "Card",
     "CheckoutReport",
     "CodecShare",
     "CollectReport",
     "CollectionInfo",
+    "Column",
     "CommitPlan",
     "CommitReport",
     "Deployment",
@@ -71,6 +78,10 @@ __all__ = [
     "Found",
     "FsckReport",
     "Holding",
+    "Input",
+    "InputCheck",
+    "InputState",
+    "InputsReport",
     "Ladder",
     "LayerDelta",
     "LogRecord",
@@ -91,6 +102,7 @@ __all__ = [
     "RepairReport",
     "RetireReport",
     "SearchResult",
+    "Schema",
     "SignReport",
     "Signer",
     "Standing",
@@ -125,6 +137,7 @@ _REPORTS = {
     "CheckoutPlan": "checkout",
     "Assessment": "promotion",
     "Board": "stages",
+    "Card": "card",
     "CheckoutReport": "checkout",
     "CollectReport": "collection",
     "CollectionInfo": "collection",
@@ -137,6 +150,9 @@ _REPORTS = {
     "Found": "index",
     "FsckReport": "fsck",
     "Holding": "index",
+    "InputCheck": "check_inputs",
+    "InputState": "check_inputs",
+    "InputsReport": "check_inputs",
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
     "LogRecord": "history",

@@ -1,13 +1,20 @@
 """The only place that reads the world: environment, home folder, user name and clock. Everything below is handed these."""
 
+from __future__ import annotations
+
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cas_registry.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from cas_registry.operations.capture import Captured
 
 DEFAULT_CACHE_BYTES = 10 * 1024**3  # the weights of a 5 G parameter model in two bytes each, and next to nothing of a disk
 
@@ -67,6 +74,68 @@ def default_verify() -> bool:
     return text == "1"
 
 
+def default_captures() -> bool:
+    """`REG_CAPTURE`: 0 lets no commit tell of its surroundings; 1 and nothing leave that to the caller."""
+    text = os.environ.get("REG_CAPTURE", "")
+    if text not in {"", "0", "1"}:  # a mistake here must not tell what was not to be told
+        raise InvalidInputError(f"REG_CAPTURE is {text!r}; give 1 or 0")
+    return text != "0"
+
+
+def default_home_folder() -> Path | None:
+    """The home folder, None where there is none."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - never raises
+    return Path(home) if os.path.isabs(home) else None  # noqa: PTH117 - likewise
+
+
+def capture_process(folder: Path, *, diff: bool = False) -> Captured:
+    """What a commit of `folder` by this very process tells of its surroundings: the script that runs made the model."""
+    from cas_registry.operations.capture import Scene, capture  # noqa: PLC0415 - an unchanged folder tells of nothing
+
+    folders = (Path(os.path.abspath(".")), folder)  # noqa: PTH100 - a folder that is a link belongs where the link is
+    return capture(Scene(folders, sys.path, _python_version(), _implementation(), sys.modules, diff))
+
+
+def capture_command(folder: Path, *, diff: bool = False) -> Captured:
+    """What a commit of `folder` by a command tells: its git, and the environment that is active, be it the command's own or another one."""
+    from cas_registry.operations.capture import Scene, capture  # noqa: PLC0415 - as above
+
+    folders = (folder, Path(os.path.abspath(".")))  # noqa: PTH100 - as above
+    active = _active_environment()
+    if active is None:
+        return capture(Scene(folders, sys.path, _python_version(), _implementation(), {}, diff))
+    return capture(Scene(folders, *active, _implementation(), {}, diff))
+
+
+def _active_environment() -> tuple[list[str], str] | None:
+    """The distributions' folder and the Python version of the activated environment, where this program runs in another one."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        prefix = os.environ.get(variable)
+        if not prefix or os.path.realpath(prefix) == os.path.realpath(sys.prefix):
+            continue
+        for place in sorted(Path(prefix).glob("lib/python3.*/site-packages")) or [Path(prefix, "Lib", "site-packages")]:
+            if place.is_dir():
+                told = _file_text(Path(prefix, "pyvenv.cfg"))
+                version = re.search(r"^version(?:_info)?\s*=\s*([0-9.]+)", told, re.MULTILINE)
+                return [str(place)], version[1].rstrip(".") if version else place.parent.name.removeprefix("python")
+    return None
+
+
+def _file_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _python_version() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+def _implementation() -> str:
+    return {"cpython": "CPython", "pypy": "PyPy"}.get(sys.implementation.name, sys.implementation.name)
+
+
 def default_author() -> str:
     """`REG_AUTHOR`, or user@host."""
     if override := os.environ.get("REG_AUTHOR"):
@@ -94,7 +163,7 @@ class Settings:
     """Who is at work, where the cache is and how large its files may grow together, and what time it is (nanoseconds since 1970).
 
     `state_folder` is where what was seen of logs is remembered (None: nowhere), `signing_key` what is signed with, `allowed_signers` whom
-    to trust, and `verify` whether nothing else is checked out.
+    to trust, and `verify` whether nothing else is checked out. `captures` says whether commits tell of their surroundings.
     """
 
     author: str = field(default_factory=default_author)
@@ -105,6 +174,12 @@ class Settings:
     signing_key: Path | None = field(default_factory=default_signing_key)
     allowed_signers: Path = field(default_factory=default_allowed_signers)
     verify: bool = field(default_factory=default_verify)
+    captures: bool = field(default_factory=default_captures)
+    home_folder: Path | None = field(default_factory=default_home_folder)
+
+    def capture(self, folder: Path, *, diff: bool = False) -> Captured | None:
+        """What is found around a commit of `folder`, None where nothing is to be told."""
+        return capture_process(folder, diff=diff) if self.captures else None
 
     @property
     def now_ms(self) -> int:

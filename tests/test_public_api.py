@@ -19,6 +19,10 @@ import pytest
 import cas_registry as reg
 from cas_registry import errors, registry
 from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
+from cas_registry.operations.capture import Captured
+from cas_registry.operations.card import Card
+from cas_registry.operations.check_inputs import InputCheck, InputsReport
+from cas_registry.operations.checkout import CheckoutReport
 from cas_registry.operations.commit import CommitReport
 from cas_registry.operations.deploy import Deployment, Reload
 from cas_registry.operations.diff import VersionDiff
@@ -56,6 +60,7 @@ HEAVY = (
 )
 REPORTS = [Change, CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, Deployment, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, Reload, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 REPORTS = [Assessment, Board, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, NoteRecord, NoteReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, Standing, StatusReport, Verdict, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [Captured, Card, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, InputCheck, InputsReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

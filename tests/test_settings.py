@@ -8,8 +8,12 @@ import pytest
 from cas_registry.errors import InvalidInputError
 from cas_registry.settings import (
     DEFAULT_CACHE_BYTES,
+    Settings,
+    capture_command,
     default_allowed_signers,
     default_cache_bytes,
+    default_captures,
+    default_home_folder,
     default_signing_key,
     default_state_folder,
     default_verify,
@@ -63,3 +67,41 @@ def test_another_word_does_not_switch_it_off(monkeypatch: pytest.MonkeyPatch, te
     monkeypatch.setenv("REG_VERIFY", text)
     with pytest.raises(InvalidInputError, match="REG_VERIFY"):
         default_verify()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", True), ("0", False), ("1", True)])
+def test_capturing_is_switched_off_by_0(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, expected: bool) -> None:
+    monkeypatch.setenv("REG_CAPTURE", text)
+    assert default_captures() is expected
+    assert (Settings().capture(tmp_path) is not None) is expected
+
+
+@pytest.mark.parametrize("text", ["no", "false", " 0", "00"])
+def test_another_word_does_not_leave_it_on(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("REG_CAPTURE", text)
+    with pytest.raises(InvalidInputError, match="REG_CAPTURE"):
+        default_captures()
+
+
+def test_home_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert default_home_folder() == Path("/home/ana")
+    monkeypatch.setenv("HOME", "here")
+    assert default_home_folder() is None
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_a_command_of_another_environment_tells_of_the_active_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    assert "blake3" in capture_command(tmp_path).packages
+    (tmp_path / "lib/python3.13/site-packages/torch-2.9.dist-info").mkdir(parents=True)
+    monkeypatch.setenv(variable, str(tmp_path))
+    found = capture_command(tmp_path)
+    assert (found.packages, found.environment["python"]) == ({"torch": "2.9"}, "3.13")
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.13.2\n")
+    assert capture_command(tmp_path).environment["python"] == "3.13.2"
+    monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    assert "blake3" in capture_command(tmp_path).packages

@@ -16,6 +16,7 @@ from cas_registry.errors import BackendError, InvalidInputError, NotFoundError, 
 
 if TYPE_CHECKING:
     from cas_registry.cli.workspace import Workspace
+    from cas_registry.operations.capture import Captured
     from cas_registry.registry import BoundFolder, Model, OfflineRegistry, Registry
 
 
@@ -65,6 +66,17 @@ class CommandWorld:
         from cas_registry.settings import default_verify
 
         return default_verify()
+
+    @cached_property
+    def home_folder(self) -> Path | None:
+        from cas_registry.settings import default_home_folder
+
+        return default_home_folder()
+
+    def capture(self, folder: Path, *, diff: bool = False) -> "Captured | None":
+        from cas_registry.settings import capture_command, default_captures
+
+        return capture_command(folder, diff=diff) if default_captures() else None
 
 
 class Session:

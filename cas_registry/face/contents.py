@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cas_registry.backends import is_remote
 from cas_registry.errors import FormatError, InvalidInputError, NotFoundError
+from cas_registry.face.cards import Cards
 from cas_registry.face.infos import FileInfo
-from cas_registry.face.moves import Moves
 from cas_registry.face.world import AnyPath
 from cas_registry.model.canonical import Scalar
-from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.model.inputs import Input
 from cas_registry.model.revision import parse_revision
+from cas_registry.model.schema import Schema
 from cas_registry.model.tree import TreeEntry
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Version
@@ -27,7 +29,6 @@ from cas_registry.worktree.binding import (
     write_state,
 )
 from cas_registry.worktree.file_cache import FileCache
-from cas_registry.worktree.stat_cache import StatCache
 from cas_registry.worktree.target import TargetFolder
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.tensors import TensorInfo
 
 
-class Contents(Moves):
+class Contents(Cards):
     """The files and tensors of a model's versions."""
 
     def commit(
@@ -53,8 +54,14 @@ class Contents(Moves):
         message: str = "",
         params: Mapping[str, Scalar] | None = None,
         metrics: Mapping[str, Scalar] | None = None,
+        labels: Mapping[str, Scalar] | None = None,
         framework: Mapping[str, Scalar] | None = None,
-        inputs: Iterable[Input] = (),
+        inputs: Mapping[str, str] | Iterable[Input | str] = (),
+        schema: Schema | None = None,
+        params_file: AnyPath | Sequence[AnyPath] = (),
+        metrics_file: AnyPath | Sequence[AnyPath] = (),
+        capture: bool = True,
+        code_diff: bool = False,
         tags: Iterable[str] = (),
         base: str | None = None,
         delta: str = "auto",
@@ -73,6 +80,12 @@ class Contents(Moves):
         has a budget (4 GiB from a remote store). A folder equal to the
         branch's head makes no commit (`report.created` is False) unless `allow_empty`. With `sign` the log entry is signed, as by
         `Model.sign`, before it is there; where no commit is made, the one that put the branch where it stands.
+
+        `params`, `metrics`, `labels` and `framework` are numbers, text, booleans and None by name; `params_file` and `metrics_file` name JSON,
+        YAML or TOML files with more of them, nested ones with dots (`train.lr`). `inputs` say what the version was made from, as in
+        `{"train": "data/train.csv", "base": "bert@prod", "eval": "s3://data/eval.parquet@sha256:…"}` (docs/versions.md has the grammar). `schema` is
+        the model's signature, by default that of an MLmodel file in the folder. Unless `capture` is False, or REG_CAPTURE is 0, the version tells of the code
+        (git), the environment, the installed packages and the loaded frameworks; with `code_diff` also of what is not in git's commit.
         Raises RuleError (the rules of a tag ask for more), ChangedDuringCommitError, HostileNameError, LimitError, AccessError, BackendError,
         OutcomeUnknownError.
         """
@@ -80,6 +93,8 @@ class Contents(Moves):
 
         items = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
         folders = [Path(fspath(item)) for item in items]
+        place = folders[0] if folders else Path()
+        told = progress or NoProgress()
         request = CommitRequest(
             model=self._name,
             paths=folders,
@@ -87,10 +102,12 @@ class Contents(Moves):
             time_ms=self._now_ms,
             branch=branch,
             message=message,
-            params=dict(params or {}),
-            metrics=dict(metrics or {}),
+            params=_with_files(params_file, params, what="param"),
+            metrics=_with_files(metrics_file, metrics, what="metric"),
+            labels=dict(labels or {}),
             framework=dict(framework or {}),
-            inputs=tuple(inputs),
+            inputs=self._made_inputs(inputs, told) if inputs else (),
+            schema=schema,
             tags=tuple(tags),
             base=self.resolve(base) if base else None,
             delta=check_delta(delta),
@@ -98,13 +115,16 @@ class Contents(Moves):
             expect=self.resolve(expect).commit if expect else None,
             endorse=(endorser := self._endorser(key, wanted=sign)),
             trust=self._trusted,
+            capture=partial(self._world.capture, place if place.is_dir() else place.parent, diff=code_diff)
+            if capture
+            else None,
         )
         report = commit_files(
             self._stores,
             request,
             stat_cache=self._stat_cache(folders[0] if len(folders) == 1 else None),
             clock_ns=self._world.clock_ns,
-            progress=progress or NoProgress(),
+            progress=told,
         )
         if not report.created:
             for tag in request.tags:
@@ -392,18 +412,31 @@ class Contents(Moves):
             raise InvalidInputError(f"which file of {revision}? Give its path, as in {revision}:config.json")
         return self._resolve(parsed), where
 
+    def _made_inputs(self, inputs: Mapping[str, str] | Iterable[Input | str], progress: Progress) -> tuple[Input, ...]:
+        """The inputs as a commit holds them: versions resolved, digests computed."""
+        from cas_registry.operations.inputs import Surroundings, make_input, parse_input
+
+        around = Surroundings(self.resolve, self._world.home_folder, self._hashing(progress))
+        if isinstance(inputs, str):
+            raise InvalidInputError("inputs are a list of NAME=WHAT, or a mapping of names")
+        written = [f"{name}={what}" for name, what in inputs.items()] if isinstance(inputs, Mapping) else inputs
+        return tuple(item if isinstance(item, Input) else make_input(parse_input(item), around) for item in written)
+
     def _file_cache(self, *, wanted: bool) -> FileCache:
         folder = self._world.cache_folder if wanted else None
         return FileCache(folder, limit_bytes=self._world.cache_bytes if folder else 0, clock_ns=self._world.clock_ns)
 
-    def _stat_cache(self, folder: Path | None, *, read_only: bool = False) -> StatCache:
-        cache = self._world.cache_folder
-        if cache is None or folder is None:
-            return StatCache(None)
-        return StatCache(
-            cache / "stat" / f"{FileId.of(str(folder.resolve()).encode('utf-8', 'surrogateescape')).hex[:32]}.cache",
-            read_only=read_only,
-        )
+
+def _with_files(files: AnyPath | Sequence[AnyPath], given: Mapping[str, Scalar] | None, *, what: str) -> dict[str, Scalar]:
+    """Those of the files, a later one's over an earlier one's, under those that were given."""
+    if not files:
+        return dict(given or {})
+    from cas_registry.operations.fact_files import read_facts
+
+    found: dict[str, Scalar] = {}
+    for file in [files] if isinstance(files, (str, PathLike)) else files:
+        found |= read_facts(Path(fspath(file)), what=what)
+    return {**found, **(given or {})}
 
 
 def _commit_of(state: FolderState) -> CommitId | None:

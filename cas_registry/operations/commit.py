@@ -27,7 +27,9 @@ from cas_registry.worktree.stat_cache import StatCache
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from cas_registry.model.schema import Schema
     from cas_registry.model.signature import KeyId
+    from cas_registry.operations.capture import Captured
     from cas_registry.operations.trust import Trust
     from cas_registry.operations.writing import Written
     from cas_registry.store.epochs import Threats
@@ -42,7 +44,8 @@ class CommitRequest:
     `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
     whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
     `delta` is one of `DELTAS`. `endorse` is called with the entry and its table before it is appended; `trust` tells whose signatures count
-    where rules of the tags ask for any.
+    where rules of the tags ask for any. `capture` is called once, as soon as the version is known to be new; what it finds is told where
+    nothing else was said of it.
     """
 
     model: str
@@ -53,8 +56,13 @@ class CommitRequest:
     message: str = ""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, Scalar] = field(default_factory=dict)
+    labels: Mapping[str, Scalar] = field(default_factory=dict)
     framework: Mapping[str, Scalar] = field(default_factory=dict)
+    packages: Mapping[str, Scalar] = field(default_factory=dict)
+    environment: Mapping[str, Scalar] = field(default_factory=dict)
+    code: Mapping[str, Scalar] = field(default_factory=dict)
     inputs: Sequence[Input] = ()
+    schema: Schema | None = None
     tags: Sequence[str] = ()
     base: Version | None = None
     delta: str = "auto"
@@ -62,6 +70,7 @@ class CommitRequest:
     expect: CommitId | None = None
     endorse: Callable[[Entry, RefTable], None] | None = None
     trust: Callable[[], Trust] | None = None
+    capture: Callable[[], Captured | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class CommitReport:
     """What a commit did. `created` is False where the branch held exactly these files already: `commit` is then its head.
 
     `new_bytes` are raw bytes that the registry did not have, `stored_bytes` what they take in packs; `files_read` counts the
-    files whose content had to be read.
+    files whose content had to be read. `identical_to` is the number of an earlier version of the model with the very same files.
     """
 
     model: str
@@ -87,6 +96,7 @@ class CommitReport:
     files_read: int
     tags: tuple[str, ...]
     signed_by: KeyId | None = None
+    identical_to: int | None = None
 
     @property
     def reused_bytes(self) -> int:
@@ -140,20 +150,22 @@ def _commit(
     parent = _branch_version(refs, head, request.branch)
     if _is_nothing_new(request, parent, stat_cache.tree(snapshot)):
         assert parent is not None  # noqa: S101 - nothing is new only against something
-        _check_expected(request, parent.commit)
+        check_expected(request, parent.commit)
         return _report_nothing_new(request, parent, snapshot, 0)
     if parent is None and not snapshot.count and not request.allow_empty:
         raise InvalidInputError(f"nothing to commit: {', '.join(str(path) for path in request.paths)} holds no files")
-    _check_expected(request, parent.commit if parent else None)
+    check_expected(request, parent.commit if parent else None)
     if request.tags:
         from cas_registry.operations.rules import check_prospect  # noqa: PLC0415 - where tags are to move
 
         check_prospect(stores, request.model, request.tags, request.author)
+    from cas_registry.operations.facts import Facts  # noqa: PLC0415 - an unchanged folder tells of nothing
     from cas_registry.operations.writing import VersionWriter  # noqa: PLC0415 - 0.1 s that no unchanged folder waits for
 
     nearest = parent or _newest_version(refs, head)
     threats = stores.threats(head[0].entry if head else None)
     writer = VersionWriter(stores, snapshot, request.paths, nearest, request.base, threats, delta=request.delta)
+    facts = Facts(request, snapshot)
 
     def write_again(nearest: Version | None) -> Written:
         anew = VersionWriter(stores, snapshot, request.paths, nearest, None, threats, delta=request.delta)
@@ -161,18 +173,24 @@ def _commit(
         assert written is not None  # noqa: S101 - it was told that nothing of it is known
         return written
 
-    written = writer.write(stat_cache, clock_ns, progress, executor, lambda tree: _is_nothing_new(request, parent, tree))
+    def is_nothing_new(tree: TreeId) -> bool:
+        if _is_nothing_new(request, parent, tree):
+            return True
+        facts.find()
+        return False
+
+    written = writer.write(stat_cache, clock_ns, progress, executor, is_nothing_new)
     if written is None:
         assert parent is not None  # noqa: S101 - nothing is new only against something
         return _report_nothing_new(request, parent, snapshot, writer.files_read)
-    return _publish(stores, refs, head, request, written, threats, write_again)
+    return publish(stores, refs, head, facts.find(), written, threats, write_again)
 
 
-def _publish(
+def publish(
     stores: Stores, refs: ModelRefs, head: tuple[Recorded, RefTable] | None, request: CommitRequest, written: Written,
     threats: Threats, write_again: Callable[[Version | None], Written],
 ) -> CommitReport:  # fmt: skip
-    """Append the log entry; when another writer was faster, follow it and try again.
+    """Append the log entry of a version that is written; when another writer was faster, follow it and try again.
 
     Where a collection began since the head was read that `threats` knows of, whatever it may delete of the version is written anew.
     """
@@ -187,26 +205,14 @@ def _publish(
         parent = _branch_version(refs, head, request.branch)
         if before and threats.catch_up(before) and not threats.spares_version(written.root):
             written = write_again(parent or _newest_version(refs, head))
-        _check_expected(request, parent.commit if parent else None)
+        check_expected(request, parent.commit if parent else None)
         if _is_nothing_new(request, parent, written.tree):
             assert parent is not None  # noqa: S101 - nothing is new only against something
             return _report(
                 request, written.tree, written.stats, written.packs, written.files_read, parent.commit, parent.number
             )
         number = recorded.n + 1 if recorded else 1
-        commit = Commit(
-            tree=written.tree,
-            parents=(parent.commit,) if parent else (),
-            author=request.author,
-            time_ms=request.time_ms,
-            message=request.message,
-            log=request.model,
-            position=number - 1,
-            params=request.params,
-            metrics=request.metrics,
-            framework=request.framework,
-            inputs=tuple(request.inputs),
-        )
+        commit = _commit_of(request, written, parent, number - 1)
         versions = recorded.entry.versions + 1 if recorded else 1
         _check_rules(stores, request, head, commit, written, versions, catalogue)
         identity = stores.objects.write_commit(commit)
@@ -231,10 +237,13 @@ def _publish(
         if refs.log.append(entry):
             refs.log.write_hint(number)
             _write_hints(stores, written)
-            return _report(
+            report = _report(
                 request, written.tree, written.stats, written.packs, written.files_read, identity, versions,
                 parent=parent.commit if parent else None, created=True,
             )  # fmt: skip
+            return (
+                report if written.is_new_tree or head is None else replace(report, identical_to=_identical(refs, head, written))
+            )
         head = refs.head()
 
 
@@ -258,6 +267,35 @@ def _check_rules(
         scene = rules.Scene(request.model, recorded, table, mover)
         candidate = rules.Candidate(commit, written.root, number, stats=written.stats)
         rules.check_move(stores, scene, request.tags, candidate, catalogue=catalogue)
+
+def _commit_of(request: CommitRequest, written: Written, parent: Version | None, position: int) -> Commit:
+    return Commit(
+        tree=written.tree,
+        parents=(parent.commit,) if parent else (),
+        author=request.author,
+        time_ms=request.time_ms,
+        message=request.message,
+        log=request.model,
+        position=position,
+        params=request.params,
+        metrics=request.metrics,
+        labels=request.labels,
+        framework=request.framework,
+        packages=request.packages,
+        environment=request.environment,
+        code=request.code,
+        inputs=tuple(request.inputs),
+        schema=request.schema,
+    )
+
+
+def _identical(refs: ModelRefs, head: tuple[Recorded, RefTable], written: Written) -> int | None:
+    from cas_registry.operations.identical import find_identical  # noqa: PLC0415 - seldom needed
+
+    try:
+        return find_identical(refs, *head, written.tree)
+    except RegistryError:
+        return None  # the commit is acknowledged; that it repeats another is a remark
 
 
 def _is_retired(stores: Stores, version: Version) -> bool:
@@ -299,7 +337,8 @@ def _check_names(request: CommitRequest, table: RefTable) -> None:
             raise ConflictError(f"{tag!r} is a branch of model {request.model!r}; choose another tag", ref=tag)
 
 
-def _check_expected(request: CommitRequest, actual: CommitId | None) -> None:
+def check_expected(request: CommitRequest, actual: CommitId | None) -> None:
+    """ConflictError where the branch stands elsewhere than the request expects."""
     if request.expect is not None and actual != request.expect:
         raise ConflictError(
             f"branch {request.branch!r} of model {request.model!r} stands at {actual.short if actual else 'nothing'}, not at the expected "

@@ -24,7 +24,10 @@ from cas_registry.worktree.stat_cache import StatCache
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A version whose objects are all written: what is left is to make them durable, and then known."""
+    """A version whose objects are all written: what is left is to make them durable, and then known.
+
+    `is_new_tree` is False where the registry had the root tree before: some version, of whatever model, holds or held the same.
+    """
 
     tree: TreeId
     root: MapName
@@ -32,14 +35,18 @@ class Written:
     hints: Mapping[FileId, Reference]
     packs: int
     files_read: int
+    is_new_tree: bool = True
 
 
 class VersionWriter:
-    """Writes the version that a snapshot shows. `nearest` and `base` are versions in which to look for what is there already."""
+    """Writes the version that a snapshot shows. `nearest` and `base` are versions in which to look for what is there already.
+
+    With `identified`, the ids of all files are known and the snapshot is of no folder: only files that neither version has need be on disk.
+    """
 
     def __init__(
         self, stores: Stores, snapshot: Snapshot, paths: Sequence[Path], nearest: Version | None, base: Version | None,
-        threats: Threats, *, delta: str,
+        threats: Threats, *, delta: str, identified: Mapping[str, FileId] | None = None,
     ) -> None:  # fmt: skip
         self._stores = stores
         self._snapshot = snapshot
@@ -48,6 +55,7 @@ class VersionWriter:
         self._base = base
         self._threats = threats
         self._delta = Delta(delta)
+        self._identified = identified
         self.files_read = 0
 
     def write(
@@ -59,9 +67,7 @@ class VersionWriter:
         Raises ChangedDuringCommitError, HostileNameError, LimitError, AccessError and what the store raises.
         """
         with worker_pool(executor) as pool:
-            ids, self.files_read = identify(
-                self._snapshot, stat_cache, pool, clock_ns=clock_ns, progress=progress, leave=is_read_once
-            )
+            ids, self.files_read = self._identify(stat_cache, pool, clock_ns, progress)
             unread = [] if len(ids) == self._snapshot.count else [file for file in self._snapshot.files if file.path not in ids]
             if not unread and is_nothing_new((built := self._build(ids, stat_cache)).root):
                 return None
@@ -78,6 +84,13 @@ class VersionWriter:
                 placed = place_files(self._snapshot, ids, built, known, intake, rows, pool, progress=progress)
                 packs.finish()
         return self._finish(built, known, placed, packs)
+
+    def _identify(
+        self, stat_cache: StatCache, pool: Executor, clock_ns: Callable[[], int], progress: Progress
+    ) -> tuple[dict[str, FileId], int]:
+        if self._identified is not None:
+            return dict(self._identified), 0
+        return identify(self._snapshot, stat_cache, pool, clock_ns=clock_ns, progress=progress, leave=is_read_once)
 
     def _store_unread(
         self, files: Sequence[FoundFile], ids: dict[str, FileId], known: Known, intake: Intake, stat_cache: StatCache,
@@ -100,14 +113,17 @@ class VersionWriter:
     def _finish(self, built: BuiltTrees, known: Known, placed: Placed, packs: PackWriter) -> Written:
         """Write maps and trees, and make sure that the folder held still."""
         root, hints = write_maps(self._stores, placed, built, packs.packs, lambda: os.urandom(16))
-        for identity, tree in built.trees.items():
-            if identity.digest not in known.trees:
-                self._stores.objects.write_tree(tree)
-        check_unchanged(self._snapshot, self._paths)
+        new = {
+            identity
+            for identity, tree in built.trees.items()
+            if identity.digest not in known.trees and self._stores.objects.add_tree(tree)
+        }
+        if self._identified is None:
+            check_unchanged(self._snapshot, self._paths)
         stats = CommitStats(
             files=self._snapshot.count,
             raw_bytes=self._snapshot.size_bytes,
             new_bytes=packs.new_bytes,
             stored_bytes=sum(pack.size_bytes for pack in packs.packs),
         )
-        return Written(built.root, root, stats, hints, len(packs.packs), self.files_read)
+        return Written(built.root, root, stats, hints, len(packs.packs), self.files_read, built.root in new)

@@ -113,6 +113,11 @@ class ObjectStore:
         self._create_named(identity, data)
         return identity
 
+    def add_tree(self, tree: Tree) -> bool:
+        """Store a tree; whether the registry did not have it."""
+        data = encode_tree(tree)
+        return self._create_named(TreeId.of(data), data)
+
     def write_ref_table(self, table: RefTable) -> RefTableId:
         """Store a ref table beside its log."""
         data = encode_ref_table(table)
@@ -220,7 +225,8 @@ class ObjectStore:
             )
         return data
 
-    def _create_named(self, identity: MetadataId, data: bytes) -> None:
+    def _create_named(self, identity: MetadataId, data: bytes) -> bool:
+        """Store an object under its name; whether it was not there."""
         key = object_key(identity)
         try:
             self._backend.create(key, data)
@@ -229,6 +235,8 @@ class ObjectStore:
             if existing != data:  # damage: the right bytes are at hand, so put them back and keep the others to look at
                 self._backend.put(f"{QUARANTINE}{key}", existing)
                 self._backend.put(key, data)
+            return False
+        return True
 
 
 def walk_tree(store: ObjectStore, root: TreeId) -> Iterator[tuple[str, TreeEntry, TreeId]]:

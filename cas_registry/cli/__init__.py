@@ -33,6 +33,8 @@ _TABLE = (
             "log": (f"{_VERBS}.log", "Show a version and its ancestors, newest first."),
             "show": (f"{_VERBS}.show", "Show one version: message, params, metrics, files."),
             "ls": (f"{_VERBS}.files", "List the files of a version with their BLAKE3."),
+            "card": (f"{_VERBS}.card", "Show or change the model card of a version."),
+            "inputs": (f"{_VERBS}.inputs", "Show what a version was made from, and check it."),
             "cat": (f"{_VERBS}.files", "Write a file of a version to standard output."),
             "diff": (f"{_VERBS}.diff", "Show what differs between two versions."),
             "search": (f"{_VERBS}.search", "Find versions by params, metrics, labels, tags, author, age."),

@@ -44,6 +44,13 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Markdown:
+    """Prose: laid out on a terminal, as it stands elsewhere."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Paper:
     """What the lines for people are written on."""
 
@@ -56,7 +63,7 @@ class View(Generic[T]):
     """The three faces of a value. `human` may be slow and lazy: its lines are printed as they come."""
 
     document: Callable[[T], Document]
-    human: Callable[[T, Paper], Iterable[Line | Table]]
+    human: Callable[[T, Paper], Iterable[Line | Table | Markdown]]
     quiet: Callable[[T], Iterable[str]] = field(default=lambda _: ())
 
 
@@ -87,8 +94,7 @@ class Output:
                 paper = Paper(self._clock_ms(), unicode="utf" in (getattr(sys.stdout, "encoding", None) or "").lower())
                 color = color_on(sys.stdout)
                 for item in view.human(value, paper):
-                    text = render_table(item, color=color) if isinstance(item, Table) else render_line(item, color=color)
-                    click.echo(text, color=color)
+                    click.echo(_render(item, color=color), color=color)
 
     def tell(self, view: View[T], value: T) -> None:
         """Print one of several values, as they come: in JSON, a line each."""
@@ -104,6 +110,16 @@ class Output:
             click.echo(plain(text), err=True)
 
 
+def _render(item: Line | Table | Markdown, *, color: bool) -> str:
+    match item:
+        case Table():
+            return render_table(item, color=color)
+        case Markdown():
+            return render_markdown(item, color=color)
+        case _:
+            return render_line(item, color=color)
+
+
 def render_line(line: Line, *, color: bool) -> str:
     """The cells of a line, one after another."""
     return "".join(_style(cell, color=color) for cell in line).rstrip()
@@ -111,7 +127,6 @@ def render_line(line: Line, *, color: bool) -> str:
 
 def render_table(table: Table, *, color: bool) -> str:
     """A table without borders; as wide as it needs to be where nobody looks, folded to the width of a terminal."""
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -127,8 +142,28 @@ def render_table(table: Table, *, color: bool) -> str:
         )
     for row in table.rows:
         rich_table.add_row(*(_as_rich(Text, cell) for cell in row))
+    return _print(rich_table, columns=shutil.get_terminal_size().columns if terminal else _UNLIMITED_COLUMNS, color=color)
+
+
+def render_markdown(prose: Markdown, *, color: bool) -> str:
+    """Prose for a terminal; its lines alone where nobody looks. Links show where they lead."""
+    lines = [plain(line) for line in prose.text.splitlines()]
+    if not sys.stdout.isatty():
+        return "\n".join(lines)
+    from rich.markdown import Markdown as RichMarkdown
+
+    rendered = RichMarkdown("\n".join(lines), hyperlinks=False)
+    return _print(rendered, columns=min(shutil.get_terminal_size().columns, _PROSE_COLUMNS), color=color)
+
+
+_PROSE_COLUMNS = 100
+
+
+def _print(item: Any, *, columns: int, color: bool) -> str:
+    from rich.console import Console
+
     console = Console(
-        width=shutil.get_terminal_size().columns if terminal else _UNLIMITED_COLUMNS,
+        width=columns,
         color_system="standard" if color else None,
         force_terminal=color,
         no_color=not color,
@@ -138,7 +173,7 @@ def render_table(table: Table, *, color: bool) -> str:
         legacy_windows=False,
     )
     with console.capture() as capture:
-        console.print(rich_table)
+        console.print(item)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 

@@ -119,7 +119,10 @@ def write_anew() -> None:
         shell.folder.mkdir()
         os.chdir(shell.folder)
         os.environ.update(
-            REG_AUTHOR="ada@lab", REG_CACHE=str(shell.folder.parent / "cache"), REG_STATE=str(shell.folder.parent / "state")
+            REG_AUTHOR="ada@lab",
+            REG_CACHE=str(shell.folder.parent / "cache"),
+            REG_STATE=str(shell.folder.parent / "state"),
+            REG_CAPTURE="0",
         )
 
         def fill(block: re.Match[str]) -> str:

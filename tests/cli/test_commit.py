@@ -157,3 +157,89 @@ def test_a_plan_says_when_there_is_nothing_to_commit(bound: Shell):
     bound.write("out/a", "a")
     bound.reg("commit", "out")
     assert "no commit would be made" in bound.reg("commit", "out", "--plan").stdout
+
+
+def test_labels_frameworks_and_files_of_facts(story: Shell):
+    story.write("params.yaml", "lr: 1e-4\ntrain: {epochs: 3}\n")
+    story.write("metrics.json", '{"auc": 0.5, "loss": {"val": 0.25}}')
+    story.write("out/more", "more")
+    files = ["--params-file", "params.yaml", "--metrics-file", "metrics.json"]
+    story.reg(
+        "commit",
+        "out",
+        *files,
+        "--param",
+        "train.epochs=4",
+        "--label",
+        "team=risk",
+        "--framework",
+        "torch=2.9.1",
+        "--metric",
+        "auc=0.6",
+    )
+    found = story.reg("show", "--json").json
+    assert found["params"] == {"lr": 1e-4, "train.epochs": 4}
+    assert found["metrics"] == {"auc": 0.6, "loss.val": 0.25}
+    assert (found["labels"], found["framework"]) == ({"team": "risk"}, {"torch": "2.9.1"})
+    shown = story.reg("show").stdout
+    assert "team    risk" in shown
+    assert "torch      2.9.1" in shown
+    assert story.reg("log", "--json").json["commits"][0]["labels"] == {"team": "risk"}
+    assert "there is no file" in story.reg("commit", "out", "--params-file", "none.yaml", code=3).stderr
+
+
+def test_surroundings_are_told_unless_not_wanted(story: Shell, monkeypatch):
+    monkeypatch.setenv("REG_CAPTURE", "1")
+    story.write("out/more", "more")
+    story.reg("commit", "out")
+    found = story.reg("show", "--json").json
+    assert found["environment"]["python"].startswith("3.")
+    assert "blake3" in found["packages"]
+    shown = story.reg("show").stdout
+    assert "env     Python 3." in shown
+    assert "packages (--packages lists them)" in shown
+    assert f"blake3  {found['packages']['blake3']}".split() in [line.split() for line in story.reg("show", "--packages").lines]
+    story.write("out/more", "less")
+    story.reg("commit", "out", "--no-capture")
+    assert (found := story.reg("show", "--json").json)["environment"] == found["packages"] == found["code"] == {}
+    monkeypatch.setenv("REG_CAPTURE", "never")
+    assert "REG_CAPTURE is 'never'" in story.reg("commit", "out", "--allow-empty", code=2).stderr
+
+
+def test_the_code_and_what_no_commit_has(story: Shell, monkeypatch):
+    from tests.operations.capture.repositories import git, make_repository
+
+    monkeypatch.setenv("REG_CAPTURE", "1")
+    work = make_repository(story.folder / "work")
+    git(work, "remote", "add", "origin", "https://ana:hunter2@example.org/acme/fraud.git")
+    (work / "train.py").write_text("lr = 0.5\n")
+    story.reg("commit", "work", "--code-diff")
+    found = story.reg("show", "--json").json["code"]
+    assert (found["commit"], found["branch"], found["dirty"]) == (git(work, "rev-parse", "HEAD"), "main", True)
+    assert "+lr = 0.5" in found["diff"]
+    (line,) = [line for line in story.reg("show").lines if line.startswith("code")]
+    assert line.startswith(f"code    {found['commit'][:12]} (main, with changes) of https://example.org/acme/fraud.git and ")
+    assert "+lr = 0.5" in story.reg("show", "--code-diff").lines
+    assert "+lr = 0.5" not in story.reg("show").lines
+
+
+def test_a_version_that_repeats_another_is_named(story: Shell):
+    story.write("out/config.json", '{"layers": 2}')
+    found = story.reg("commit", "out")
+    assert "  Bit-identical to v1" in found.lines
+    story.write("out/config.json", '{"layers": 3}')
+    assert story.reg("commit", "out", "--json").json["identical_to"] == 2
+
+
+def test_show_prints_the_schema_of_an_mlmodel_file(story: Shell):
+    story.write(
+        "out/MLmodel",
+        """signature: {inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 3]}}]', outputs: '[{"name": "y", "type": "double"}]'}""",
+    )
+    story.reg("commit", "out")
+    shown = [line.split() for line in story.reg("show").lines]
+    assert ["in", "-", "float32[?,", "3]"] in shown
+    assert ["out", "y", "double"] in shown
+    assert story.reg("show", "--json").json["schema"] == {
+        "inputs": [{"name": None, "dtype": "float32", "shape": [None, 3]}], "outputs": [{"name": "y", "dtype": "double", "shape": None}], "params": [],
+    }  # fmt: skip

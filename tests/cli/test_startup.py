@@ -7,7 +7,20 @@ import pytest
 
 from tests.cli.shell import Shell, python
 
-HEAVY = ("s3fs", "fsspec", "rich", "numpy", "asyncio", "botocore", "aiohttp", "pyfastcdc", "pathspec", "platformdirs", "blake3")
+HEAVY = (
+    "s3fs",
+    "fsspec",
+    "rich",
+    "numpy",
+    "asyncio",
+    "botocore",
+    "aiohttp",
+    "pyfastcdc",
+    "pathspec",
+    "platformdirs",
+    "blake3",
+    "yaml",
+)
 
 SCRIPT = """
 import json, sys

@@ -16,7 +16,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
 STORY: list[tuple[str, list[str]]] = [
     ("init", ["init", "../registry", "--model", "fraud"]),
     ("commit --plan", ["commit", "out", "--plan"]),
-    ("commit", ["commit", "out", "-m", "first", "--param", "lr=0.001", "--metric", "auc=0.91"]),
+    ("commit", ["commit", "out", "-m", "first", "--param", "lr=0.001", "--metric", "auc=0.91", "--input", "train=changed"]),
     ("tag NAME REV", ["tag", "prod", "main", "-m", "works"]),
     ("", ["commit", "changed", "-m", "deeper", "--param", "lr=0.001", "--metric", "auc=0.93"]),
     ("checkout --dry-run", ["checkout", "prod", "serve", "--dry-run"]),
@@ -26,6 +26,8 @@ STORY: list[tuple[str, list[str]]] = [
     ("watch", ["watch", "main", "--once", "--folder", "served"]),
     ("log", ["log"]),
     ("show", ["show", "prod"]),
+    ("card", ["card", "prod"]),
+    ("inputs --check", ["inputs", "prod", "--check"]),
     ("ls", ["ls", "prod"]),
     ("diff", ["diff", "prod", "main"]),
     ("search", ["search", "tag = prod"]),
@@ -69,6 +71,12 @@ def _names(value: object, prefix: str = "") -> set[str]:
     if not isinstance(value, dict) or prefix.rpartition(".")[2] in {
         "params",
         "metrics",
+        "labels",
+        "framework",
+        "packages",
+        "environment",
+        "code",
+        "metadata",
         "objects",
         "bytes",
         "versions",
@@ -86,6 +94,10 @@ def test_every_answer_has_the_documented_fields(tmp_path: Path, monkeypatch: pyt
     for name, layers in (("out", 2), ("changed", 3)):
         (work / name).mkdir(parents=True)
         (work / name / "config.json").write_text(json.dumps({"layers": layers}))
+        (work / name / "MLmodel").write_text(
+            """signature: {inputs: '[{"name": "x", "type": "double"}]', outputs: '[{"type": "double"}]'}"""
+        )
+        (work / name / "README.md").write_text("---\nlicense: mit\n---\n# Fraud\n")
         (work / name / "model.bin").write_bytes(os.urandom(100_000))
         np.save(work / name / "model.npy", np.arange(512, dtype=np.float32) * layers)
     monkeypatch.chdir(work)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     reg commit out/ -m "lr 1e-4" --param lr=1e-4 --metric auc=0.93
     reg commit out/ -b experiment --tag candidate
     reg commit model.safetensors config.json -M fraud
+    reg commit out/ --params-file params.yaml --metrics-file metrics.json --label team=risk
+    reg commit out/ --input train=data/train.parquet --input base=bert@v3
     reg commit out/ --expect main~0            (only if nobody committed since)
     reg commit out/ --sign --key ~/.ssh/id_ed25519
     reg commit out/ --plan                     (what it would write and cost)
@@ -33,6 +35,30 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--metric", "metrics", metavar="K=V", multiple=True, callback=parse_pairs, help="A number measured of it. May be repeated."
+)
+@click.option(
+    "--params-file", "params_files", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+    help="More parameters: JSON, YAML or TOML; nested ones get names with dots. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--metrics-file", "metrics_files", metavar="FILE", multiple=True, type=click.Path(path_type=Path), help="Likewise metrics."
+)
+@click.option(
+    "--label", "labels", metavar="K=V", multiple=True, callback=parse_pairs, help="What people sort it by. May be repeated."
+)
+@click.option(
+    "--framework", "framework", metavar="K=V", multiple=True, callback=parse_pairs,
+    help="A framework and its version, such as torch=2.9. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--input", "inputs", metavar="NAME=WHAT", multiple=True,
+    help="What it was made from: URI[@DIGEST], a file or folder, or MODEL@REV. May be repeated.",
+)  # fmt: skip
+@click.option("--capture/--no-capture", default=True, help="Tell of git, environment and packages.  [env: REG_CAPTURE=0]")
+@click.option(
+    "--code-diff",
+    is_flag=True,
+    help="Keep what is not in git's commit, too: at most 256 KiB, what looks like a secret left out.",
 )
 @click.option(
     "--tag", "tags", metavar="TAG", multiple=True, help="A tag to put at the new version in the same step. May be repeated."
@@ -54,13 +80,15 @@ if TYPE_CHECKING:
 )  # fmt: skip
 def commit(
     session: Session, paths: tuple[Path, ...], message: str, branch: str, params: Mapping[str, Scalar], metrics: Mapping[str, Scalar],
-    tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool, sign: bool,
+    params_files: tuple[Path, ...], metrics_files: tuple[Path, ...], labels: Mapping[str, Scalar], framework: Mapping[str, Scalar],
+    inputs: tuple[str, ...], capture: bool, code_diff: bool, tags: tuple[str, ...], base: str | None, delta: str, expect: str | None, author: str | None, allow_empty: bool, sign: bool,
     key: Path | None, plan: bool, prices: Mapping[str, Scalar],
 ) -> None:  # fmt: skip
     """Store files as a new version of a model.
 
     One folder: its contents are the version. Several paths: each goes in under its own name. Files that a .regignore in the folder
-    matches are left out. A first commit creates the model and its branch. Without anything new no commit is made.
+    matches are left out. A first commit creates the model and its branch. Without anything new no commit is made. The version tells of the code (git),
+    the Python environment and the machine; never of an environment variable.
     """
     from cas_registry.cli.views.commit import COMMIT, Committed
 
@@ -79,12 +107,13 @@ def commit(
         return
     with session.progress() as progress:
         report = model.commit(
-            list(paths), branch=branch, message=message, params=params, metrics=numbers, tags=tags, base=base, delta=delta, expect=expect,
-            author=author, allow_empty=allow_empty, sign=sign, key=key, progress=progress,
+            list(paths), branch=branch, message=message, params=params, params_file=params_files, metrics=numbers,
+            metrics_file=metrics_files, labels=labels, framework=framework, inputs=inputs, capture=capture, code_diff=code_diff, tags=tags,
+            base=base, delta=delta, expect=expect, author=author, allow_empty=allow_empty, sign=sign, key=key, progress=progress,
         )  # fmt: skip
     if len(paths) == 1 and paths[0].is_dir():
         session.workspace.committed(paths[0], report)
-    session.out.show(COMMIT, Committed(report, session.registry.url, _python(session, report)))
+    session.out.show(COMMIT, Committed(report, session.registry.url, load_line(session, report)))
 
 
 def _number(name: str, found: Scalar) -> float:
@@ -111,7 +140,7 @@ def _refuse_registry_inside(url: str, paths: tuple[Path, ...]) -> None:
             )
 
 
-def _python(session: Session, report: "CommitReport") -> str:
+def load_line(session: Session, report: "CommitReport") -> str:
     """A line of Python that writes this version into a folder."""
     arguments = [repr(session.registry.url)]
     options = session.plain_storage_options

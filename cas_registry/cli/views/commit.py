@@ -37,6 +37,7 @@ def _document(result: Committed) -> Document:
         "reused_bytes": report.reused_bytes,
         "stored_bytes": report.stored_bytes,
         "packs": report.packs,
+        "identical_to": report.identical_to,
         "signed_by": report.signed_by.fingerprint if report.signed_by else None,
         "load": result.load,
     }
@@ -54,6 +55,8 @@ def _human(result: Committed, _: Paper) -> Iterator[Line]:
     new, reused = text.size(report.new_bytes), text.size(report.reused_bytes)
     where = f", stored as {text.size(report.stored_bytes)} in {text.count(report.packs, 'pack')}" if report.packs else ""
     yield [f"  {text.count(report.files, 'file')}, {text.size(report.raw_bytes)}: {new} new{where}; {reused} reused"]
+    if report.identical_to is not None:
+        yield [f"  Bit-identical to v{report.identical_to}"]
     yield from _signer(report)
     yield ["  Load it in Python:"]
     yield ["  ", Styled(result.load, "cyan")]

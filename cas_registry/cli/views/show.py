@@ -4,21 +4,34 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cas_registry.cli import text
-from cas_registry.cli.output import Document, Line, Paper, Styled, Table, View
+from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, View
+from cas_registry.cli.views.card import card_fields, field_text
 from cas_registry.cli.views.fields import input_fields, input_text, names_of, time_fields
 from cas_registry.model.canonical import Scalar
+from cas_registry.model.commit import Commit
 from cas_registry.model.on_load import OnLoad
-from cas_registry.registry import FileInfo, VersionInfo
+from cas_registry.registry import Card, Column, FileInfo, Schema, VersionInfo
 
 _LARGEST = 8
+_CARD_FIELDS = (
+    "license",
+    "pipeline_tag",
+    "library_name",
+    "language",
+    "tags",
+    "base_model",
+)  # shown of a card; reg card shows all
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A version with its files."""
+    """A version with its files and its card; `packages` and `code_diff` say whether those are wanted whole."""
 
     info: VersionInfo
     files: list[FileInfo]
+    card: Card | None = None
+    packages: bool = False
+    code_diff: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -47,7 +60,12 @@ def _document(shown: Shown) -> Document:
         "metrics": dict(commit.metrics),
         "labels": dict(commit.labels),
         "framework": dict(commit.framework),
+        "code": dict(commit.code),
+        "environment": dict(commit.environment),
+        "packages": dict(commit.packages),
         "inputs": [input_fields(item) for item in commit.inputs],
+        "schema": _schema_fields(commit.schema) if commit.schema else None,
+        "card": card_fields(shown.card) if shown.card else None,
         "branches": list(shown.info.branches),
         "tags": list(shown.info.tags),
         "files": len(shown.files),
@@ -60,6 +78,24 @@ def _document(shown: Shown) -> Document:
 
 
 def _human(shown: Shown, paper: Paper) -> Iterator[Line | Table]:
+    """The sections one after another: who and when, what its makers said, where it comes from, what it is, its files."""
+    commit = shown.info.commit
+    yield from _head(shown, paper)
+    for title, values in (("labels", commit.labels), ("params", commit.params), ("metrics", commit.metrics)):
+        yield from _scalars(title, values)
+    yield from _scalars("framework", commit.framework)
+    yield from _origin(shown, commit)
+    if commit.schema:
+        yield from _schema(commit.schema)
+    if shown.card:
+        yield from _card(shown.card)
+    yield [""]
+    yield from _files(shown)
+    if shown.files:
+        yield from _on_loading(shown)
+
+
+def _head(shown: Shown, paper: Paper) -> Iterator[Line]:
     version, commit = shown.info.version, shown.info.commit
     yield [Styled(f"{version.model} v{version.number}", "bold"), *names_of(shown.info.branches, shown.info.tags)]
     yield [Styled("commit  ", "dim"), Styled(version.commit.hex, "yellow")]
@@ -72,18 +108,106 @@ def _human(shown: Shown, paper: Paper) -> Iterator[Line | Table]:
     if commit.message.strip():
         yield [""]
         yield from (["    ", line] for line in commit.message.strip().split("\n"))
-    for title, values in (("params", commit.params), ("metrics", commit.metrics), ("framework", commit.framework)):
-        if values:
-            yield [""]
-            yield _scalars_table(title, values)
+
+
+def _scalars(title: str, values: Mapping[str, Scalar]) -> Iterator[Line | Table]:
+    if values:
+        yield [""]
+        yield Table([title, "value"], [(name, text.value(found)) for name, found in values.items()])
+
+
+def _origin(shown: Shown, commit: Commit) -> Iterator[Line | Table]:
+    """Code, environment and packages, in a line each."""
+    code, around = _code_text(commit.code), _environment_text(commit.environment)
+    packages = [text.count(len(commit.packages), "package")] if commit.packages else []
+    if code or around or packages:
+        yield [""]
+    if code:
+        yield [Styled("code    ", "dim"), code]
+    if around or packages:
+        advice = " (--packages lists them)" if packages and not shown.packages else ""
+        yield [Styled("env     ", "dim"), "; ".join([part for part in [around] if part] + packages), Styled(advice, "dim")]
+    if shown.packages:
+        yield from _scalars("package", commit.packages)
+    diff = commit.code.get("diff")
+    if isinstance(diff, str) and shown.code_diff:
+        yield [""]
+        yield from ([line] for line in diff.splitlines())
+
+
+def _code_text(code: Mapping[str, Scalar]) -> str:
+    """`train.py at 8f3a91c2d4e5 (main, with changes) of https://…`."""
+    parts = [str(code["entry_point"])] if code.get("entry_point") else []
+    if commit := code.get("commit"):
+        branch = [str(code["branch"])] if code.get("branch") else []
+        changes = ["with changes"] if code.get("dirty") else []
+        told = f" ({', '.join(branch + changes)})" if branch or changes else ""
+        parts.append(f"{'at ' if parts else ''}{str(commit)[:12]}{told}")
+    if repository := code.get("repository"):
+        parts.append(f"of {repository}")
+    if code.get("diff"):
+        parts.append(f"and {text.size(len(str(code['diff']).encode()))} that are in no commit (--code-diff prints them)")
+    return " ".join(parts)
+
+
+def _environment_text(found: Mapping[str, Scalar]) -> str:
+    """`Python 3.12.3, Linux 6.8 x86_64, AMD EPYC, 8 CPUs, 33.0 GB, docker; NVIDIA A100 x 2`, and what else there is by its name."""
+    known = dict(found)
+    known.pop("distribution", None)
+    system = " ".join(str(part) for part in (known.pop("os", None), known.pop("machine", None)) if part)
+    python, implementation = known.pop("python", None), known.pop("implementation", None)
+    cpus, memory = known.pop("cpu_count", None), known.pop("memory_bytes", None)
+    gpus = [str(known.pop(name)) for name in found if name.startswith("gpu.")]
+    parts = [
+        f"{'Python' if implementation in {None, 'CPython'} else implementation} {python}" if python else "",
+        system,
+        str(known.pop("cpu", None) or ""),
+        text.count(cpus, "CPU") if isinstance(cpus, int) else "",
+        text.size(memory) if isinstance(memory, int) else "",
+        *(f"{name} x {gpus.count(name)}" if gpus.count(name) > 1 else name for name in dict.fromkeys(gpus)),
+        str(known.pop("container", None) or ""),
+        *(f"{name} {text.value(value)}" for name, value in known.items()),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _schema(schema: Schema) -> Iterator[Line | Table]:
+    rows: list[list[Cell]] = [
+        [side, column.name or "-", _type_text(column)]
+        for side, columns in (("in", schema.inputs), ("out", schema.outputs), ("param", schema.params))
+        for column in columns
+    ]
     yield [""]
-    yield from _files(shown)
-    if shown.files:
-        yield from _on_loading(shown)
+    yield Table(["schema", "name", "type"], rows)
 
 
-def _scalars_table(title: str, values: Mapping[str, Scalar]) -> Table:
-    return Table([title, "value"], [(name, text.value(found)) for name, found in values.items()])
+def _schema_fields(schema: Schema) -> dict[str, object]:
+    return {
+        side: [
+            {"name": column.name, "dtype": column.dtype, "shape": None if column.shape is None else list(column.shape)}
+            for column in columns
+        ]
+        for side, columns in (("inputs", schema.inputs), ("outputs", schema.outputs), ("params", schema.params))
+    }
+
+
+def _type_text(column: Column) -> str:
+    """`float32[?, 784]`."""
+    if column.shape is None:
+        return column.dtype
+    return f"{column.dtype}[{', '.join('?' if size is None else str(size) for size in column.shape)}]"
+
+
+def _card(card: Card) -> Iterator[Line]:
+    """What stands in the card, in a line or two."""
+    yield [""]
+    known = [f"{name} {field_text(value)}" for name in _CARD_FIELDS if (value := card.metadata.get(name))]
+    more = len([name for name, value in card.metadata.items() if value and name not in _CARD_FIELDS])
+    title = [f'"{card.title}"'] if card.title else []
+    rest = [f"{text.count(more, 'more field')}"] if more else []
+    yield [Styled("card    ", "dim"), "; ".join([card.path, *title, *known, *rest])]
+    if card.problem:
+        yield [Styled(f"        its front matter cannot be read: {card.problem}", "yellow")]
 
 
 def _files(shown: Shown) -> Iterator[Line | Table]:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_the_commands_hold_conditions_and_orders(line: str) -> None:
     words = shlex.split(line)[2:]
     if not words[0].startswith("-"):
         parse_condition(words[0])
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in pairwise(words):
         if option == "--sort":
             parse_order(value)
         if option == "--columns":

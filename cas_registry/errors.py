@@ -5,7 +5,8 @@
     ├── ConflictError                  somebody else moved first; look, then try again
     │   ├── AlreadyExistsError         the key of a create-only write is taken
     │   ├── LocalEditsError            files on disk would be overwritten; --force or move them
-    │   └── ChangedDuringCommitError   the folder moved while it was read; commit again
+    │   ├── ChangedDuringCommitError   the folder moved while it was read; commit again
+    │   └── MergeConflictError         both sides changed the same paths; say whose to take
     ├── OutcomeUnknownError            the write may or may not have landed; read before retrying
     ├── IntegrityError                 stored bytes are not what their name says
     │   ├── FormatError                bytes that no writer of this format produces
@@ -84,6 +85,13 @@ class ChangedDuringCommitError(ConflictError):
     """The folder changed while it was committed; `fields["paths"]` lists what moved. No commit was made."""
 
     code = "changed-during-commit"
+
+
+class MergeConflictError(ConflictError):
+    """Both sides of a merge changed the same paths differently; `fields["conflicts"]` lists them as (path, clash, base, ours, theirs), the last
+    three the ids of what stands there. Nothing was merged."""
+
+    code = "merge-conflict"
 
 
 class OutcomeUnknownError(RegistryError):

@@ -39,7 +39,7 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
     found = stores.refs(first.model).head()
     table = found[1] if found else None
     names = {kind: _by_commit({name: ref.commit for name, ref in table.of(kind).items()} if table else {}) for kind in RefKind}
-    known = _Known(stores)
+    known = KnownCommits(stores)
     known.learn_retired(first.model, found[0] if found else None)
     starts = {version.commit: version for version in (first, *more)}
     waiting = [(-version.at, version.commit.digest, version.log) for version in starts.values()]
@@ -62,7 +62,9 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class FoundCommit:
+    """A commit with the entry that introduces it, in whatever log it was found."""
+
     log: str
     at: int
     number: int
@@ -70,16 +72,23 @@ class _Found:
     stats: CommitStats | None
 
 
-class _Known:
-    """The commits read so far, filled in batches of log entries."""
+class KnownCommits:
+    """The commits read so far, filled in batches of log entries. They never change, so whoever walks twice may keep them."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._found: dict[CommitId, _Found] = {}
+        self._found: dict[CommitId, FoundCommit] = {}
         self._read: set[tuple[str, int]] = set()
         self._retired: dict[str, frozenset[int]] = {}
 
-    def read(self, log: str, identity: CommitId, *, below: int) -> _Found:
+    def find(self, identity: CommitId) -> FoundCommit:
+        """A commit of which nothing is known but its id: its own record says on which log it was made."""
+        if identity in self._found:
+            return self._found[identity]
+        commit = self._stores.objects.read_commit(identity)
+        return self.read(commit.log, identity, below=commit.position + 1)
+
+    def read(self, log: str, identity: CommitId, *, below: int) -> FoundCommit:
         """Where a commit was introduced: in the entries right below, as most parents are, else wherever its own record says."""
         if identity not in self._found:
             self._fill(log, below)
@@ -109,7 +118,7 @@ class _Known:
         introduced = [(entry, entry.commit) for entry in entries if entry.commit is not None]
         commits = self._stores.objects.read_commits([identity for _, identity in introduced])
         for (entry, identity), commit in zip(introduced, commits, strict=True):
-            self._found.setdefault(identity, _Found(log, entry.n, entry.versions, commit, entry.stats))
+            self._found.setdefault(identity, FoundCommit(log, entry.n, entry.versions, commit, entry.stats))
         self._read.update((log, number) for number in numbers)
 
 

@@ -64,7 +64,7 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
     threats: Threats | None = None  # of the head that was read first
 
     def change(head: Recorded, table: RefTable) -> RefTable | None:
-        nonlocal threats
+        nonlocal threats, version
         other = RefKind.TAG if request.kind is RefKind.BRANCH else RefKind.BRANCH
         taken = table.of(other).get(request.name)
         if taken and taken.commit:
@@ -79,6 +79,9 @@ def set_ref(stores: Stores, request: MoveRequest, version: Version, *, may_move:
         if row is None:
             threats = threats or stores.threats(head.entry)
             threats.catch_up(head.entry)
+            version = stores.refs(version.model).find_entry(
+                version.commit
+            )  # once the head is read: not what a collection took before
             if not threats.spares_version(version.map):
                 raise ConflictError(
                     f"{version.log}@{version.commit.short} is among what a collection may delete; try again when it is through, or call it "

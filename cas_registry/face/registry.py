@@ -12,6 +12,7 @@ from cas_registry.backends import Backend
 from cas_registry.face.finding import Finding
 from cas_registry.face.model import Model
 from cas_registry.face.promotion import Rules
+from cas_registry.face.releases import Releases
 from cas_registry.face.world import AnyPath, World
 from cas_registry.model.keep import Keep
 from cas_registry.model.names import check_model
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.stats import ModelStats, RegistryStats
 
 
-class Registry(Finding, Rules):
+class Registry(Finding, Rules, Releases):
     """A registry at a URL. Every question is asked of the bucket; that its logs only go on from what this machine saw of them last is
     checked (RollbackError). Safe to use from several threads."""
 

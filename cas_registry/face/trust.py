@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cas_registry.errors import InvalidInputError
 from cas_registry.face.base import ModelBase
-from cas_registry.face.world import AnyPath
+from cas_registry.face.world import AnyPath, World
 from cas_registry.model.entry import CATALOGUE
 from cas_registry.model.ids import CommitId
 from cas_registry.model.names import check_model
@@ -70,9 +70,14 @@ class Trust(ModelBase):
         return load_trust(self._world.allowed_signers)
 
     def _signing_key(self, key: AnyPath | None) -> Path:
-        found = Path(fspath(key)) if key else self._world.signing_key
-        if found is None:
-            raise InvalidInputError(
-                "which key is to sign? Name its file with --key or REG_SIGNING_KEY; git's user.signingkey is not looked at"
-            )
-        return found
+        return signing_key(self._world, key)
+
+
+def signing_key(world: World, key: AnyPath | None) -> Path:
+    """The file of the key that is to sign: this one, or that of REG_SIGNING_KEY. InvalidInputError where there is neither."""
+    found = Path(fspath(key)) if key else world.signing_key
+    if found is None:
+        raise InvalidInputError(
+            "which key is to sign? Name its file with --key or REG_SIGNING_KEY; git's user.signingkey is not looked at"
+        )
+    return found

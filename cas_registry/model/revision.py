@@ -7,6 +7,7 @@ main@{2026-11-01}     where main stood at the end of that day (UTC); also a full
 v17                   the seventeenth version of the model's log
 8f3a91c2              8 or more hex digits of a commit
 fraud@prod:model.bin  of model `fraud`, the file `model.bin`
+release:prod/fraud    the version of model `fraud` that release `prod` names; `release:prod/fraud@{1}` as it was one move back
 """
 
 import re
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cas_registry.errors import InvalidInputError
-from cas_registry.model.names import VERSION_NUMBER, check_model, check_path, check_ref
+from cas_registry.model.names import RELEASE, VERSION_NUMBER, check_model, check_path, check_ref
 
 MIN_HEX_DIGITS = 8
 MAX_REVISION_BYTES = 8192
@@ -25,13 +26,20 @@ _SHAPE = re.compile(
     r"(?:(?P<model>[^@:{}]+)@(?!\{))?(?P<name>[^@:~^{}]+)(?:@\{(?P<at>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9}|\^)*)(?::(?P<path>.*))?",
     re.DOTALL,
 )
+_RELEASED = re.compile(
+    r"(?P<release>[^@:~^{}/]+)/(?P<model>[^@:~^{}/]+)(?:@\{(?P<at>[^{}]*)\})?(?P<steps>(?:~[0-9]{0,9}|\^)*)(?::(?P<path>.*))?",
+    re.DOTALL,
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A parsed revision. `back` counts moves of the ref (`@{3}`), `as_of` is a time (`@{…}`), `steps` first parents (`~2`)."""
+    """A parsed revision. `back` counts moves of the ref (`@{3}`), `as_of` is a time (`@{…}`), `steps` first parents (`~2`).
+
+    With `release` it is the version of `model` that the release names; `name` is then no ref's.
+    """
 
     name: str
     model: str | None = None
@@ -40,6 +48,7 @@ class Revision:
     steps: int = 0
     path: str | None = None
     text: str = ""
+    release: str | None = None
 
     @property
     def may_be_id(self) -> bool:
@@ -55,11 +64,13 @@ class Revision:
 
 def parse_revision(text: str) -> Revision:
     """The parts of a revision. Raises InvalidInputError (or HostileNameError for a name outside the grammar)."""
+    if text.startswith(RELEASE) and "/" in text and len(text) <= MAX_REVISION_BYTES:
+        return _parse_released(text)
     match = _SHAPE.fullmatch(text) if len(text) <= MAX_REVISION_BYTES else None
     if match is None:
         raise InvalidInputError(
             f"not a revision: {text[:80]!r}. Write [MODEL@]REV[:PATH] with REV a tag, a branch, main~2, main@{{3}}, "
-            f"main@{{2026-11-01}}, v17 or {MIN_HEX_DIGITS} or more hex digits of a commit",
+            f"main@{{2026-11-01}}, v17, release:NAME/MODEL or {MIN_HEX_DIGITS} or more hex digits of a commit",
             revision=text[:80],
         )
     model, name, at, path = match["model"], match["name"], match["at"], match["path"]
@@ -67,11 +78,8 @@ def parse_revision(text: str) -> Revision:
         check_model(model)
     if not _HEX.fullmatch(name) and not VERSION_NUMBER.fullmatch(name):
         check_ref(name)
-    path = path.strip("/") if path else None
-    if path:
-        check_path(path)
     back, as_of = _parse_at(at)
-    return Revision(name, model, back, as_of, _count_steps(match["steps"]), path or None, text)
+    return Revision(name, model, back, as_of, _count_steps(match["steps"]), _parse_path(path), text)
 
 
 def parse_time(text: str, *, now_ms: int) -> int:
@@ -89,6 +97,27 @@ def parse_time(text: str, *, now_ms: int) -> int:
     if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", text):
         moment += timedelta(days=1, milliseconds=-1)
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _parse_released(text: str) -> Revision:
+    match = _RELEASED.fullmatch(text, len(RELEASE))
+    if match is None:
+        raise InvalidInputError(
+            f"not a version of a release: {text[:80]!r}. Write release:NAME/MODEL[:PATH]; a file of a branch called release is "
+            "MODEL@release:PATH",
+            revision=text[:80],
+        )
+    release, model = check_model(match["release"]), check_model(match["model"])
+    back, as_of = _parse_at(match["at"])
+    name = f"{RELEASE}{release}"
+    return Revision(name, model, back, as_of, _count_steps(match["steps"]), _parse_path(match["path"]), text, release)
+
+
+def _parse_path(path: str | None) -> str | None:
+    path = path.strip("/") if path else None
+    if path:
+        check_path(path)
+    return path or None
 
 
 def _parse_at(at: str | None) -> tuple[int, str | None]:

@@ -20,14 +20,25 @@ from cas_registry.errors import (
 )
 from cas_registry.model.entry import CATALOGUE, MAX_ENTRY_NUMBER, Entry, Operation, RefKind, RefTable, VersionRow, decode_entry
 from cas_registry.model.ids import CommitId, EntryId, MapName, PackName, RefTableId, RemapId, TreeId
-from cas_registry.model.names import MAX_PATH_DEPTH, check_model
+from cas_registry.model.names import MAX_PATH_DEPTH, RELEASE, check_model
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format
 from cas_registry.model.remap import RemapTable
 from cas_registry.model.tree import MAX_VERSION_ENTRIES, TreeEntry, decode_tree
 from cas_registry.operations.findings import Finding, Findings, FsckReport, Severity
 from cas_registry.operations.fsck_data import DataCheck, VersionData
 from cas_registry.operations.progress import Progress
-from cas_registry.store.layout import FORMAT_KEY, HINT, PACKS, REFS, TREES, entry_key, hint_key, log_prefix, object_key
+from cas_registry.store.layout import (
+    FORMAT_KEY,
+    HINT,
+    PACKS,
+    REFS,
+    RELEASES,
+    TREES,
+    entry_key,
+    hint_key,
+    log_prefix,
+    object_key,
+)
 from cas_registry.store.objects import MetadataId, ObjectStore
 from cas_registry.store.stores import recover_format
 
@@ -116,6 +127,8 @@ def inspect(
     registry_format, format_is_whole = check.format()
     check.catalogue(registry_format)
     introduced = [version for model in sorted(check.models) for version in check.model_log(model, registry_format)]
+    for release in sorted(check.releases):
+        check.release_log(release, registry_format, introduced)
     versions = [check.version(version, introduced) for version in introduced]
     packs = DataCheck(backend, check.sizes, check.findings)
     packs.check_maps(versions)
@@ -147,6 +160,8 @@ class _Check:
         self.hints: dict[str, int] = {}
         self._remaps: dict[RemapId, RemapTable] = {}
         self.models: set[str] = set()
+        self.releases: set[str] = set()
+        self._commits: dict[tuple[str, int], CommitId] = {}
         self.sizes: Mapping[str, int] = {info.key: info.size_bytes for info in backend.list("")}
 
     def format(self) -> tuple[RegistryFormat, bool]:
@@ -170,22 +185,25 @@ class _Check:
         return copy, False
 
     def catalogue(self, registry_format: RegistryFormat) -> None:
-        """The models: those that the catalogue names and those that have a log."""
+        """The models and releases: those that the catalogue names and those that have a log."""
         entries = self._entries(CATALOGUE, registry_format)
         for entry in entries.values():
             self.models.update(entry.models or {})
+            self.releases.update(entry.releases or {})
         last = entries.get(max(entries, default=0))
-        for key in self.sizes:
-            name = key[len(REFS) :].partition("/")[0] if key.startswith(REFS) else None
-            if name is None or name in self.models or not _is_model(name):
-                continue
-            self.models.add(name)
-            if last is not None:
-                self.findings.add(Severity.REPAIRABLE, log_prefix(name), "the catalogue does not name this model")
+        for known, folder, what in ((self.models, REFS, "model"), (self.releases, RELEASES, "release")):
+            for key in self.sizes:
+                name = key[len(folder) :].partition("/")[0] if key.startswith(folder) else None
+                if name is None or name in known or not _is_model(name):
+                    continue
+                known.add(name)
+                if last is not None:
+                    self.findings.add(Severity.REPAIRABLE, f"{folder}{name}/", f"the catalogue does not name this {what}")
 
     def model_log(self, model: str, registry_format: RegistryFormat) -> list[_Introduced]:
         """Every version of a model that can still be told from its log."""
         entries = self._entries(model, registry_format)
+        self._commits.update(((model, number), entry.commit) for number, entry in entries.items() if entry.commit)
         current = self._remap(model, entries)
         versions = {
             number: _Introduced(model, number, entry.commit, entry.tree, root)
@@ -216,6 +234,23 @@ class _Check:
                 versions[row.at] = replace(versions[row.at], map=row.map)
         self._describe_log(model, entries, current, versions)
         return list(versions.values())
+
+    def release_log(self, release: str, registry_format: RegistryFormat, living: Sequence[_Introduced]) -> None:
+        """The versions that a release names now are there; one that was retired is worth knowing, for it can be taken back."""
+        log = f"{RELEASE}{release}"
+        entries = self._entries(log, registry_format)
+        last = max(entries, default=0)
+        rows = entries[last].release or {} if last else {}
+        there = {(version.model, version.at): (version.commit, version.tree) for version in living}
+        for model, row in rows.items():
+            found = there.get((model, row.at))
+            label = [f"{model}@{row.commit.short}"]
+            if found is None and self._commits.get((model, row.at)) == row.commit:
+                problem = f"it names v{row.number} of {model}, which was retired: take that back (reg retire --undo), or release another"
+                self.findings.add(Severity.NOTE, entry_key(log, last), problem, label)
+            elif found != (row.commit, row.tree):
+                problem = "it names a version that no entry of its model's log introduces"
+                self.findings.add(Severity.LOST, entry_key(log, last), problem, label)
 
     def version(self, version: _Introduced, everyone: Sequence[_Introduced]) -> VersionData:
         """The files of a version, as far as its trees can be read, or are carried by the root map of any version."""

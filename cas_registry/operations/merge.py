@@ -269,7 +269,11 @@ def _append(
         log=request.model,
         position=recorded.n,
         params=_agreed(ours.params, theirs.params),
+        labels=_agreed(ours.labels, theirs.labels),
         framework=_agreed(ours.framework, theirs.framework),
+        packages=_agreed(ours.packages, theirs.packages),
+        inputs=tuple(dict.fromkeys((*ours.inputs, *theirs.inputs))),  # it holds files of both
+        schema=ours.schema if ours.schema == theirs.schema else None,
     )
     identity = stores.objects.write_commit(commit)
     row = VersionRow(identity, number, versions, *merged)

@@ -1,4 +1,5 @@
-"""Retention: which versions a policy does not keep. What a branch or tag stands at always stays."""
+"""Retention: which versions a policy does not keep. What a branch or tag stands at always stays, and so does what a release names or a version
+that stays was made from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from cas_registry.model.entry import RefKind
 from cas_registry.model.ids import CommitId
 from cas_registry.model.keep import EVERY_MODEL, Best, Keep
 from cas_registry.operations.retire import RetireRequest, retire_versions
+from cas_registry.operations.uses import Uses
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
@@ -31,11 +33,12 @@ def find_expired(stores: Stores, *, now_ms: int) -> list[Expiry]:
     """What the policies of the registry let go, model by model; models without a policy are left out."""
     entry = stores.catalogue.head().entry
     policies = entry.keep or {}
+    uses = Uses(stores)
     found: list[Expiry] = []
     for model, row in sorted((entry.models or {}).items()):
         keep = policies.get(model, policies.get(EVERY_MODEL))
         if keep is not None and not row.retired:
-            found.append(_of_model(stores, model, keep, now_ms=now_ms))
+            found.append(_of_model(stores, model, keep, uses, now_ms=now_ms))
     return found
 
 
@@ -46,17 +49,18 @@ def apply_policies(stores: Stores, *, who: str, time_ms: int) -> list[Expiry]:
 
 def _apply(stores: Stores, expiry: Expiry, *, who: str, time_ms: int) -> Expiry:
     request = RetireRequest(expiry.model, who, time_ms, why="retention policy")
+    uses = Uses(stores)
     while expiry.expired:
         try:
-            retire_versions(stores, request, expiry.expired)
+            retire_versions(stores, request, expiry.expired, uses=uses)
         except ConflictError:
-            expiry = _of_model(stores, expiry.model, expiry.keep, now_ms=time_ms)
+            expiry = _of_model(stores, expiry.model, expiry.keep, uses, now_ms=time_ms)
         else:
             break
     return expiry
 
 
-def _of_model(stores: Stores, model: str, keep: Keep, *, now_ms: int) -> Expiry:
+def _of_model(stores: Stores, model: str, keep: Keep, uses: Uses, *, now_ms: int) -> Expiry:
     refs = stores.refs(model)
     head = refs.head()
     versions = list(refs.versions(head[0])) if head else []
@@ -68,7 +72,10 @@ def _of_model(stores: Stores, model: str, keep: Keep, *, now_ms: int) -> Expiry:
         kept |= {identity for identity, commit in commits.items() if commit.time_ms > now_ms - keep.days * DAY_MS}
     for rule in keep.best:
         kept |= _best(rule, commits)
-    return Expiry(model, keep, len(versions), tuple(version for version in versions if version.commit not in kept))
+    expired = {version.commit for version in versions} - kept
+    while expired and (needed := {use.commit for use in uses.of(model, expired)} & expired):
+        expired -= needed  # and with them stays what they were made from
+    return Expiry(model, keep, len(versions), tuple(version for version in versions if version.commit in expired))
 
 
 def _read_commits(stores: Stores, versions: Sequence[Version]) -> dict[CommitId, Commit]:

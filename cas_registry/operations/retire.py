@@ -2,9 +2,12 @@
 
 A version that was retired by mistake comes back (`restore`) as long as no collection means to delete what it needs. Its commit, number and
 place in history stay for ever.
+
+What somebody else needs is not retired: a version that a release names, or that a living version was made from. They may come to need it while it is
+retired, so one looks again afterwards, and takes it back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -13,6 +16,7 @@ from cas_registry.model.entry import Entry, Operation, Ref, RefKind, RefTable
 from cas_registry.model.ids import CommitId, MapName
 from cas_registry.model.remap import RemapTable
 from cas_registry.operations.rules import check_removal
+from cas_registry.operations.uses import Use, Uses
 from cas_registry.store.epochs import Threats
 from cas_registry.store.log import BATCH, Recorded
 from cas_registry.store.refs import ModelRefs, Version
@@ -23,7 +27,8 @@ _NAMED = 5  # refs told in a refusal
 
 @dataclass(frozen=True, slots=True)
 class RetireRequest:
-    """Of which model, who does it, when and why. With `force` branches and tags that stand at what is retired are deleted."""
+    """Of which model, who does it, when and why. With `force` branches and tags that stand at what is retired are deleted, and releases and
+    versions that need it do without."""
 
     model: str
     who: str
@@ -42,28 +47,32 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetireReport:
-    """What was retired (or restored): the commits, and the branches and tags that were deleted with them."""
+    """What was retired (or restored): the commits, the branches and tags that were deleted with them, and who needed one all the same."""
 
     model: str
     action: Action
     commits: tuple[CommitId, ...]
     refs: tuple[str, ...]
+    breaks: tuple[Use, ...] = ()
 
 
-def retire_versions(stores: Stores, request: RetireRequest, versions: Sequence[Version]) -> RetireReport:
-    """Retire these versions of one model. ConflictError where a branch or tag stands at one of them, unless `force`; RuleError
-    where the rules of a tag do not let it be deleted."""
+def retire_versions(
+    stores: Stores, request: RetireRequest, versions: Sequence[Version], *, uses: Uses | None = None
+) -> RetireReport:
+    """Retire these versions of one model. ConflictError where a branch or tag stands at one of them, a release names it, or a living version was
+    made from it, unless `force`; RuleError where the rules of a tag do not let it be deleted. `uses` may be kept by whoever retires several times."""
     strangers = [version for version in versions if version.log != request.model]
     if strangers:
         raise InvalidInputError(f"{strangers[0].commit.short} is a version of model {strangers[0].log!r}; retire it there")
     wanted = {version.at: version for version in versions}
 
-    def choose(_: Recorded, now: RemapTable) -> set[int]:
-        return {at for at, version in wanted.items() if now.of(at, version.map) is not None}
+    def choose(_: Recorded, now: RemapTable) -> Iterator[Version]:
+        for at, version in wanted.items():
+            current = now.of(at, version.map)
+            if current is not None:
+                yield replace(version, map=current)
 
-    done = _retire(stores, request, choose)
-    commits = tuple(version.commit for at, version in wanted.items() if at in done[0])
-    return RetireReport(request.model, Action.VERSIONS, commits, done[1])
+    return _retire(stores, request, choose, uses or Uses(stores))
 
 
 def retire_model(stores: Stores, request: RetireRequest) -> RetireReport:
@@ -76,19 +85,12 @@ def retire_model(stores: Stores, request: RetireRequest) -> RetireReport:
     if row is None or row.retired:
         raise NotFoundError(f"there is no model {request.model!r}; reg models lists them", model=request.model)
     refs = stores.refs(request.model)
-    commits: dict[int, CommitId] = {}
-
-    def choose(head: Recorded, _: RemapTable) -> set[int]:
-        commits.clear()
-        commits.update((version.at, version.commit) for version in refs.versions(head))
-        return set(commits)
-
-    done = _retire(stores, request, choose, whole=True)
+    report = _retire(stores, request, lambda head, _: refs.versions(head), Uses(stores), whole=True)
     stores.catalogue.retire(request.model, time_ms=request.time_ms, who=request.who, why=request.why)
     found = refs.head()
     if found and found[1].is_live:  # somebody has committed meanwhile, and may have looked at the list before
         stores.catalogue.ensure(request.model, time_ms=request.time_ms, who=request.who)
-    return RetireReport(request.model, Action.MODEL, tuple(commits[at] for at in sorted(done[0])), done[1])
+    return report
 
 
 def restore_version(stores: Stores, request: RetireRequest, commit: CommitId) -> RetireReport:
@@ -119,14 +121,16 @@ def restore_version(stores: Stores, request: RetireRequest, commit: CommitId) ->
 
 
 def _retire(
-    stores: Stores, request: RetireRequest, choose: Callable[[Recorded, RemapTable], set[int]], *, whole: bool = False
-) -> tuple[set[int], tuple[str, ...]]:
-    """Retire what `choose` says of the log's head (by the entries that introduced it); returns that, and which refs were deleted."""
+    stores: Stores, request: RetireRequest, choose: Callable[[Recorded, RemapTable], Iterator[Version]], uses: Uses,
+    *, whole: bool = False,
+) -> RetireReport:  # fmt: skip
+    """Retire what `choose` says of the log's head."""
     refs = stores.refs(request.model)
+    action = Action.MODEL if whole else Action.VERSIONS
     while True:
         head, table = refs.existing_head()
         now = refs.remap(head)
-        gone = choose(head, now)
+        gone = {version.at: version for version in choose(head, now)}
         standing = [
             (kind, name)
             for kind in RefKind
@@ -141,13 +145,56 @@ def _retire(
                 refs=in_the_way,
             )
         if not gone and not standing:
-            return set(), ()
+            return RetireReport(request.model, action, (), ())
         if tags := [name for kind, name in standing if kind is RefKind.TAG]:
             check_removal(stores, request.model, tags, request.who)
+        commits = {version.commit for version in gone.values()}
+        needed = uses.of(request.model, commits)
+        if needed and not request.force:
+            raise ConflictError(
+                f"{_told(needed)}; let them go first, or --force retires it all the same", uses=[str(use) for use in needed]
+            )
+        after = table
         for kind, name in standing:
-            table = table.with_ref(kind, name, Ref(None, head.n + 1))
-        if _append(stores, refs, head, table, {**now.maps, **dict.fromkeys(gone)}, request):
-            return gone, tuple(name for _, name in standing)
+            after = after.with_ref(kind, name, Ref(None, head.n + 1))
+        if not _append(stores, refs, head, after, {**now.maps, **dict.fromkeys(gone)}, request):
+            continue
+        overtaken = [] if request.force else uses.of(request.model, commits)
+        if overtaken:
+            _take_back(stores, request, gone, table, head.n + 1)
+            raise ConflictError(f"{_told(overtaken)} by now: nothing was retired", uses=[str(use) for use in overtaken])
+        done = tuple(gone[at].commit for at in (sorted(gone) if whole else gone))
+        return RetireReport(request.model, action, done, tuple(name for _, name in standing), tuple(needed))
+
+
+def _take_back(stores: Stores, request: RetireRequest, gone: Mapping[int, Version], before: RefTable, entry: int) -> None:
+    """Give back what that entry retired, with the refs that it deleted. ConflictError where a collection may delete it already."""
+    refs = stores.refs(request.model)
+    while True:
+        head, table = refs.existing_head()
+        now = refs.remap(head)
+        maps = {at: version.map for at, version in gone.items() if now.of(at, version.map) is None}
+        threats = stores.threats(head.entry)
+        lost = [at for at, root in maps.items() if not threats.spares_version(root) or not _is_whole(stores, root)]
+        if lost:
+            names = ", ".join(gone[at].commit.short for at in lost)
+            raise ConflictError(
+                f"{names} of model {request.model!r} is retired and needed again, and a collection may delete it, or has done so; if it waits yet, "
+                "call it off (reg gc --undo EPOCH), then take it back (reg retire --undo)",
+                commits=[gone[at].commit.hex for at in lost],
+            )
+        after = table
+        for kind in RefKind:
+            for name, ref in before.of(kind).items():
+                if table.of(kind).get(name) == Ref(None, entry) and ref.version and ref.version.at in maps:
+                    after = after.with_ref(kind, name, Ref(ref.version, head.n + 1))
+        why = f"taken back: entry {entry} retired what is needed"
+        if not maps or _append(stores, refs, head, after, {**now.maps, **maps}, replace(request, why=why)):
+            return
+
+
+def _told(uses: Sequence[Use]) -> str:
+    return ", ".join(map(str, uses[:_NAMED])) + (", …" if len(uses) > _NAMED else "")
 
 
 def _append(

@@ -8,7 +8,19 @@ from cas_registry.model.entry import CATALOGUE, CommitStats, Entry, RefKind
 from cas_registry.model.ids import MapName, TreeId
 from cas_registry.operations.ladder import Ladder, measure_ladders
 from cas_registry.operations.progress import Progress
-from cas_registry.store.layout import COMMITS, FILES, FORMAT_KEY, MAPS, PACKS, REFS, SIGNATURES, TREES, log_prefix, object_key
+from cas_registry.store.layout import (
+    COMMITS,
+    FILES,
+    FORMAT_KEY,
+    MAPS,
+    PACKS,
+    REFS,
+    RELEASES,
+    SIGNATURES,
+    TREES,
+    log_prefix,
+    object_key,
+)
 from cas_registry.store.log import Log
 from cas_registry.store.stores import Stores
 
@@ -20,6 +32,7 @@ _AREAS = {
     "trees": TREES,
     "commits": COMMITS,
     "logs": REFS,
+    "releases": RELEASES,
     "signatures": SIGNATURES,
     "hints": FILES,
 }

@@ -45,6 +45,26 @@ class Catalogue:
 
         return self._append(create)
 
+    def releases(self) -> list[str]:
+        """The names of the releases, sorted."""
+        return sorted(self.head().entry.releases or {})
+
+    def ensure_release(self, name: str, *, time_ms: int, who: str) -> None:
+        """Create the release unless it is there. ConflictError for a name that differs from another's in case only."""
+        check_model(name)
+
+        def create(head: Recorded) -> Entry | None:
+            releases = dict(head.entry.releases or {})
+            if name in releases:
+                return None
+            clash = next((other for other in releases if fold(other) == fold(name)), None)
+            if clash:
+                raise ConflictError(f"release {name!r} differs from {clash!r} in case only; choose another name", release=name)
+            releases[name] = ModelRow(since=head.n + 1)
+            return replace(self._next(head, time_ms=time_ms, who=who, why=f"create release {name}"), releases=releases)
+
+        self._append(create)
+
     def retire(self, model: str, *, time_ms: int, who: str, why: str) -> None:
         """Mark the model as taken away: it is listed no more. Its versions are its own log's affair."""
 

@@ -53,6 +53,13 @@ class LogWatch(Protocol):
         """An entry that one's own append put there."""
 
 
+class LogSource(Protocol):
+    """Hands out the logs of a registry."""
+
+    def log(self, name: str) -> "Log":
+        """The log of that model, or of a release (`release:NAME`), whether it exists or not."""
+
+
 class Log:
     """One log: a model's, or the catalogue."""
 

@@ -4,7 +4,6 @@ import difflib
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from cas_registry.errors import IntegrityError, InvalidInputError, NotFoundError
 from cas_registry.model.entry import (
@@ -21,7 +20,7 @@ from cas_registry.model.ids import ID_HEX_DIGITS, CommitId, MapName, RefTableId,
 from cas_registry.model.remap import RemapTable
 from cas_registry.model.revision import Revision, parse_time
 from cas_registry.store.layout import entry_key, object_key
-from cas_registry.store.log import BATCH, Log, Recorded
+from cas_registry.store.log import BATCH, Log, LogSource, Recorded
 from cas_registry.store.objects import ObjectStore
 
 PROBES = 16  # entries read at once where a version is looked for by its number
@@ -63,13 +62,6 @@ class Move:
     why: str
     number: int | None = None
     previous_number: int | None = None
-
-
-class LogSource(Protocol):
-    """Hands out the log of any model of the registry."""
-
-    def log(self, model: str) -> Log:
-        """The log of that model, whether it exists or not."""
 
 
 class ModelRefs:
@@ -159,6 +151,9 @@ class ModelRefs:
     def resolve(self, revision: Revision, *, now_ms: int) -> Version:
         """The version that a revision names. NotFoundError says what was looked for and what there is."""
         head, table = self.existing_head()
+        if revision.release is not None:
+            version = self._released(revision, revision.release, head, table, now_ms=now_ms)
+            return self._ancestor(version.commit, revision, head) if revision.steps else version
         live = table.find(revision.name)
         if live is None and (number := revision.number) and not revision.back and revision.as_of is None:
             version = self._by_number(number, head, table)
@@ -335,6 +330,33 @@ class ModelRefs:
         version = self._introduced(at, self.remap(head))
         if version is None:
             raise retired_error(self.model, at.entry.commit, number)
+        return version
+
+    def _released(self, revision: Revision, release: str, head: Recorded, table: RefTable, *, now_ms: int) -> Version:
+        """The version of this model that a release names; where it lies is the model's own log to say."""
+        from cas_registry.store.releases import ReleaseLog  # noqa: PLC0415 - few revisions are releases
+
+        rows = ReleaseLog(self._logs, release).find(revision, now_ms=now_ms)
+        row = rows.get(self.model)
+        if row is None:
+            there = ", ".join(sorted(rows)[:8]) + (", …" if len(rows) > 8 else "")  # noqa: PLR2004 - a line's worth
+            raise NotFoundError(
+                f"release {release!r} has no model {self.model!r}; {f'it has: {there}' if there else 'it is empty'}",
+                release=release, revision=revision.text,
+            )  # fmt: skip
+        standing = (ref.version for kind in RefKind for ref in table.of(kind).values())
+        known = next((found for found in standing if found and (found.at, found.commit) == (row.at, row.commit)), None)
+        if known is not None:
+            return self.version(known)
+        introduced = self.log.read(row.at)
+        if (introduced.entry.commit, introduced.entry.tree) != (row.commit, row.tree):
+            key = entry_key(self.model, row.at)
+            raise IntegrityError(
+                f"{key} does not introduce the version that release {release!r} has from it; run reg fsck", key=key
+            )
+        version = self._introduced(introduced, self.remap(head))
+        if version is None:
+            raise retired_error(self.model, row.commit, row.number)
         return version
 
     def _acknowledged(self, candidates: Sequence[CommitId], head: Recorded) -> tuple[list[Version], list[NotFoundError]]:

@@ -22,6 +22,7 @@ from cas_registry.store.watch import Watch
 
 if TYPE_CHECKING:
     from cas_registry.store.epochs import Epochs, Threats
+    from cas_registry.store.releases import ReleaseLog
     from cas_registry.store.signatures import SignatureStore
 
 
@@ -51,13 +52,19 @@ class Stores:
 
         return Threats(self.epochs, self.objects, head or self.catalogue.head().entry)
 
-    def log(self, model: str) -> Log:
+    def log(self, name: str) -> Log:
         """The log of a model, or of a release (`release:NAME`), whether it exists or not."""
-        return Log(self.backend, self.format.registry, check_log(model), watch=self.watch)
+        return Log(self.backend, self.format.registry, check_log(name), watch=self.watch)
 
     def refs(self, model: str) -> ModelRefs:
         """The branches and tags of a model."""
         return ModelRefs(self.log(model), self.objects, logs=self)
+
+    def release(self, name: str) -> ReleaseLog:
+        """The log of a release, whether it exists or not."""
+        from cas_registry.store.releases import ReleaseLog  # noqa: PLC0415 - see above
+
+        return ReleaseLog(self, name)
 
     @property
     def signatures(self) -> SignatureStore:

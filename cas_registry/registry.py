@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Mapping
 from os import fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cas_registry.backends import Backend
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.deploy import Deployment, Outcome, Reload
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
+    from cas_registry.operations.fork import ForkReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.index import Found, Holding, Stay
@@ -41,7 +43,11 @@ if TYPE_CHECKING:
     from cas_registry.operations.notes import NoteRecord, NoteReport
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.promotion import Assessment
+    from cas_registry.operations.merge import MergeReport
+    from cas_registry.operations.plan import CommitPlan
+    from cas_registry.operations.prove import Proof
     from cas_registry.operations.refs import MoveReport
+    from cas_registry.operations.release import ReleaseInfo, ReleaseReport
     from cas_registry.operations.repack import RepackReport
     from cas_registry.operations.repair import RepairReport
     from cas_registry.operations.retention import Expiry
@@ -76,6 +82,7 @@ __all__ = [
     "FileInfo",
     "FolderState",
     "Found",
+    "ForkReport",
     "FsckReport",
     "Holding",
     "Input",
@@ -85,6 +92,7 @@ __all__ = [
     "Ladder",
     "LayerDelta",
     "LogRecord",
+    "MergeReport",
     "Model",
     "ModelStats",
     "Move",
@@ -98,6 +106,12 @@ __all__ = [
     "Registry",
     "RegistryStats",
     "Reload",
+    "Proof",
+    "RefInfo",
+    "Registry",
+    "RegistryStats",
+    "ReleaseInfo",
+    "ReleaseReport",
     "RepackReport",
     "RepairReport",
     "RetireReport",
@@ -130,6 +144,7 @@ __all__ = [
     "registry_over",
     "remember_version",
     "repair",
+    "verify_folder",
 ]
 
 _REPORTS = {
@@ -148,6 +163,7 @@ _REPORTS = {
     "DoctorReport": "doctor",
     "Expiry": "retention",
     "Found": "index",
+    "ForkReport": "fork",
     "FsckReport": "fsck",
     "Holding": "index",
     "InputCheck": "check_inputs",
@@ -156,6 +172,7 @@ _REPORTS = {
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
     "LogRecord": "history",
+    "MergeReport": "merge",
     "ModelStats": "stats",
     "MoveReport": "refs",
     "Outcome": "deploy",
@@ -163,6 +180,10 @@ _REPORTS = {
     "NoteReport": "notes",
     "RegistryStats": "stats",
     "Reload": "deploy",
+    "Proof": "prove",
+    "RegistryStats": "stats",
+    "ReleaseInfo": "release",
+    "ReleaseReport": "release",
     "RepackReport": "repack",
     "RepairReport": "repair",
     "RetireReport": "retire",
@@ -254,6 +275,27 @@ def diagnose(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] |
     from cas_registry.operations.doctor import examine
 
     return examine(fspath(url), storage_options or {}, cache_folder=world.cache_folder, clock_ns=world.clock_ns)
+
+
+def verify_folder(
+    folder: AnyPath,
+    identity: str | None = None,
+    *,
+    lock: AnyPath | None = None,
+    model: str | None = None,
+    progress: Progress | None = None,
+) -> Proof:
+    """Prove, without any registry, that a folder holds exactly one version: the one whose commit or tree has this id, or the one in a lock file.
+
+    Every byte of the folder is read. For a commit's id its bytes are looked for in `lock`, else in what a checkout by a lock file left in the folder; an id
+    that is none of those commits is taken for a tree's. Raises NotFoundError, InvalidInputError.
+    """
+    from cas_registry.operations.prove import choose_locked, prove_folder
+
+    path = Path(fspath(folder))
+    locked = choose_locked(path, identity, Path(fspath(lock)) if lock is not None else None, model)
+    wanted = identity or (locked.id.hex if locked else "")
+    return prove_folder(path, wanted, locked, progress=progress or NoProgress())
 
 
 def registry_over(backend: Backend, world: World) -> Registry:

@@ -24,6 +24,7 @@ _TABLE = (
         {
             "commit": (f"{_VERBS}.commit", "Store a folder or files as a new version."),
             "checkout": (f"{_VERBS}.checkout", "Write a version, or parts of it, into a folder."),
+            "lock": (f"{_VERBS}.lock", "Write down which versions are meant, by id."),
             "status": (f"{_VERBS}.status", "Show how a folder differs from a version."),
         },
     ),
@@ -63,6 +64,15 @@ _TABLE = (
         {
             "note": (f"{_VERBS}.notes", "Say something of a version later, or list what was said."),
             "approve": (f"{_VERBS}.notes", "Approve, or refuse, that a tag moves to a version."),
+        },
+    ),
+    VerbGroup(
+        "Teams",
+        {
+            "fork": (f"{_VERBS}.teams", "Make a model of a version of another; no bytes are copied."),
+            "merge": (f"{_VERBS}.teams", "Join the changes of two versions; no file is read."),
+            "release": (f"{_VERBS}.releases", "Move versions of several models at once, or show a release."),
+            "releases": (f"{_VERBS}.releases", "List the releases."),
         },
     ),
     VerbGroup(

@@ -58,7 +58,7 @@ class Workspace:
             commit = CommitId.parse(remembered.commit)
             self._remember(target, target, remembered.model, commit, remembered.tree, remembered.branch)
 
-    def checked_out(self, target: Path, version: "Version", *, branch: str) -> None:
+    def checked_out(self, target: Path, version: "Version", *, branch: str | None) -> None:
         """Bind the folder, and remember it here unless another one is remembered."""
         binding = find_binding(target)
         if binding is None or binding.folder.resolve() != target.resolve() or binding.registry != self._registry.url:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cas_registry.backends import is_remote
-from cas_registry.errors import FormatError, InvalidInputError, NotFoundError
+from cas_registry.errors import ConflictError, FormatError, InvalidInputError, NotFoundError
 from cas_registry.face.cards import Cards
 from cas_registry.face.infos import FileInfo
 from cas_registry.face.world import AnyPath
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from cas_registry.model.lockfile import Lock
     from cas_registry.operations.checkout import Beside, CheckoutPlan, CheckoutReport
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.plan import CommitPlan
@@ -181,6 +182,7 @@ class Contents(Cards):
         link: bool = False,
         verify: bool | None = None,
         safe_only: bool = False,
+        lock: AnyPath | None = None,
         foresee: Callable[[CheckoutPlan], None] = lambda _: None,
         progress: Progress | None = None,
     ) -> CheckoutReport:
@@ -199,21 +201,26 @@ class Contents(Cards):
         With `safe_only`, UnsafeFileError lists the files that run code on loading, and those that nobody looked at, and nothing is
         written. It goes by what was found when they were committed, which is the word of whoever committed them.
 
+        With `lock`, a lock file, the version is the one that it has for this revision, wherever that stands by now (ConflictError where the
+        registry is another one, or `verify` finds another version); the folder keeps what `verify_folder` needs to prove it.
+
+
         `foresee` is told before the first change what will be written and fetched; if it raises, nothing was changed.
         """
         if link and not cache:
             raise InvalidInputError("files are linked to the cache: link (--link) needs it, leave out no-cache")
         must_verify = self._world.verify if verify is None else verify
-        version = self.verify(revision).version if must_verify else self.resolve(revision)
+        version, locked = self._chosen(revision, verify=must_verify, lock=lock)
+        branch = None if (parsed := parse_revision(revision)).release else parsed.name
         return self._fill(
-            version, Path(fspath(folder)), branch=parse_revision(revision).name, patterns=tuple(paths), force=force, remember=remember,
-            cache=cache, link=link, safe_only=safe_only, foresee=foresee, progress=progress,
+            version, Path(fspath(folder)), branch=branch, patterns=tuple(paths), force=force, remember=remember, cache=cache, link=link,
+            safe_only=safe_only, foresee=foresee, progress=progress, locked=locked,
         )  # fmt: skip
 
     def _fill(
-        self, version: Version, target: Path, *, branch: str, patterns: tuple[str, ...] = (), force: bool, remember: bool = True,
+        self, version: Version, target: Path, *, branch: str | None, patterns: tuple[str, ...] = (), force: bool, remember: bool = True,
         cache: bool, link: bool, safe_only: bool, foresee: Callable[[CheckoutPlan], None], progress: Progress | None,
-        beside: Beside | None = None,
+        beside: Beside | None = None, locked: Lock | None = None,
     ) -> CheckoutReport:  # fmt: skip
         from cas_registry.operations.checkout import checkout_version
 
@@ -235,6 +242,10 @@ class Contents(Cards):
         def conclude(opened: TargetFolder) -> None:
             if remember and not patterns:
                 write_state(opened, after)
+                if locked:
+                    from cas_registry.model.lockfile import LOCK_NAME, encode_lock
+
+                    opened.write_private(LOCK_NAME, encode_lock(locked).encode("utf-8"))
 
         return checkout_version(
             self._stores,
@@ -267,6 +278,7 @@ class Contents(Cards):
         link: bool = False,
         verify: bool | None = None,
         safe_only: bool = False,
+        lock: AnyPath | None = None,
         progress: Progress | None = None,
     ) -> CheckoutPlan:
         """What `checkout` of the same would write and fetch, with the same refusals. Nothing is written; trees and maps are read."""
@@ -274,7 +286,7 @@ class Contents(Cards):
 
         target = Path(fspath(folder))
         must_verify = self._world.verify if verify is None else verify
-        version = self.verify(revision).version if must_verify else self.resolve(revision)
+        version, _ = self._chosen(revision, verify=must_verify, lock=lock)
         state, bases = self._held(target)
         return plan_checkout(
             self._stores,
@@ -421,6 +433,26 @@ class Contents(Cards):
             raise InvalidInputError("inputs are a list of NAME=WHAT, or a mapping of names")
         written = [f"{name}={what}" for name, what in inputs.items()] if isinstance(inputs, Mapping) else inputs
         return tuple(item if isinstance(item, Input) else make_input(parse_input(item), around) for item in written)
+
+    def _chosen(self, revision: str, *, verify: bool, lock: AnyPath | None) -> tuple[Version, Lock | None]:
+        """The version to check out, verified if it must be, and that of the lock file, alone in a lock, if there is one."""
+        locked = self._locked(revision, lock) if lock is not None else None
+        version = self.verify(revision).version if verify else locked[1] if locked else self.resolve(revision)
+        if locked and version.commit != locked[0].versions[0].id:
+            raise ConflictError(
+                f"{revision} verifies as {version.commit.short}, and {fspath(lock or '')} locks {locked[1].commit.short}",
+                commit=version.commit.hex,
+            )
+        return version, locked[0] if locked else None
+
+    def _locked(self, revision: str, lock: AnyPath) -> tuple[Lock, Version]:
+        """What a lock file has for a revision, alone in a lock, and where that is in the registry."""
+        from cas_registry.operations.lock import find_locked, read_lock
+
+        parsed, path = parse_revision(revision), Path(fspath(lock))
+        found = read_lock(path)
+        locked, version = find_locked(self._stores, found, parsed.model or self._name, parsed.asked, path=path)
+        return replace(found, versions=(locked,)), version
 
     def _file_cache(self, *, wanted: bool) -> FileCache:
         folder = self._world.cache_folder if wanted else None

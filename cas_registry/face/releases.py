@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from os import fspath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cas_registry.errors import InvalidInputError
 from cas_registry.face.trust import signing_key
 from cas_registry.face.world import AnyPath, World
-from cas_registry.model.names import check_model
+from cas_registry.model.names import RELEASE, check_model
 from cas_registry.model.revision import parse_revision
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
 if TYPE_CHECKING:
+    from cas_registry.model.lockfile import Lock
     from cas_registry.operations.release import ReleaseInfo, ReleaseReport, ReleaseRequest
     from cas_registry.operations.signing import Endorser
 
@@ -65,6 +68,32 @@ class Releases:
         request, endorser = self._request(name, reason, expect, sign=sign, key=key)
         report = roll_back_release(self._stores, request)
         return replace(report, signed_by=endorser.key) if endorser and report.moved else report
+
+    def lock(self, revisions: Iterable[str], *, path: AnyPath | None = None) -> Lock:
+        """What these revisions (`MODEL@REV`, `release:NAME/MODEL`, or `release:NAME` for all of a release) are now, by id; with `path` it is written there as a
+        lock file, for `Model.checkout` and `verify_folder`."""
+        from cas_registry.operations.lock import make_lock, write_lock
+
+        wanted: dict[tuple[str, str], Version] = {}
+        for revision in revisions:
+            for each in self._each_of(revision):
+                version, parsed = self.resolve(each), parse_revision(each)
+                if parsed.path:
+                    raise InvalidInputError(f"{revision}: whole versions are locked, no single files")
+                wanted[version.model, parsed.asked] = version
+        if not wanted:
+            raise InvalidInputError("lock which versions? Name them: MODEL@REV")
+        lock = make_lock(self._stores, [(asked, version) for (_, asked), version in wanted.items()])
+        if path is not None:
+            write_lock(Path(fspath(path)), lock)
+        return lock
+
+    def _each_of(self, revision: str) -> list[str]:
+        """The revision, or one for each model of a whole release."""
+        name = revision.removeprefix(RELEASE)
+        if name == revision or "/" in revision:
+            return [revision]
+        return [f"{revision}/{model}" for model in sorted(self.show_release(name).versions)]
 
     def releases(self) -> list[ReleaseInfo]:
         """Every release as it is now, sorted by name; four reads each."""

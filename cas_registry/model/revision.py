@@ -56,6 +56,13 @@ class Revision:
         return bool(_HEX.fullmatch(self.name))
 
     @property
+    def asked(self) -> str:
+        """The revision without the model in front and the path behind, for remembering what a version was asked for by."""
+        if self.release is not None:
+            return RELEASE + self.text.removeprefix(RELEASE).partition(":")[0]
+        return self.text.removeprefix(f"{self.model}@" if self.model else "").partition(":")[0]
+
+    @property
     def number(self) -> int | None:
         """The version's number, where the name is one: `v17`."""
         match = VERSION_NUMBER.fullmatch(self.name)

@@ -19,6 +19,7 @@ from cas_registry.model.names import MAX_PATH_BYTES, MAX_PATH_DEPTH, are_plain, 
 
 IGNORE_FILE = ".regignore"
 NEVER_TAKEN = frozenset({".git", ".reg"})
+_OWN_FOLDER = ".reg"  # what a checkout remembers, right in its folder
 TEMPORARY_PREFIX = ".reg-tmp-"  # of a checkout's files until they are whole
 _LISTED = 10  # names in an error message
 
@@ -152,6 +153,21 @@ def scan(paths: Sequence[Path]) -> Snapshot:
     return Snapshot(tuple(listings), frozenset(folders))
 
 
+def scan_all(root: Path) -> tuple[Snapshot, tuple[str, ...]]:
+    """All that a folder holds, `.regignore` or not, and what no version of it could hold: hostile names, links to folders, `.git`.
+
+    Only the folder's own `.reg`, and what a killed checkout left half-written in it, are passed over. NotFoundError where it is no folder.
+    """
+    if not root.is_dir():
+        raise NotFoundError(f"there is no folder {root}", path=str(root))
+    listings: list[Listing] = []
+    folders: set[str] = set()
+    problems: list[str] = []
+    scanner = _Scanner(root, listings, folders, problems, everything=True)
+    scanner.folder(root, "")
+    return Snapshot(tuple(listings), frozenset(folders)), tuple(sorted(problems))
+
+
 def _given(paths: Sequence[Path]) -> dict[str, Path]:
     """The paths by the names under which they go in."""
     given: dict[str, Path] = {}
@@ -168,11 +184,14 @@ def _given(paths: Sequence[Path]) -> dict[str, Path]:
 class _Scanner:
     """One walk; collects instead of returning so that a hundred thousand files stay cheap."""
 
-    def __init__(self, root: Path, listings: list[Listing], folders: set[str], problems: list[str]) -> None:
+    def __init__(
+        self, root: Path, listings: list[Listing], folders: set[str], problems: list[str], *, everything: bool = False
+    ) -> None:
         self._listings = listings
         self._folders = folders
         self._problems = problems
-        self._ignored = read_ignore_file(root)
+        self._everything = everything
+        self._ignored = None if everything else read_ignore_file(root)
 
     def folder(self, disk: Path, prefix: str) -> None:
         rows: list[Row] = []
@@ -230,9 +249,11 @@ class _Scanner:
     def _take(self, spelling: str, prefix: str, objection: str | None, *, is_folder: bool = False) -> str | None:
         """The name under which a file or folder goes in; None where it is left out, or noted as a problem."""
         name = spelling if spelling.isascii() else unicodedata.normalize("NFC", spelling)
-        if name in NEVER_TAKEN or name.startswith(TEMPORARY_PREFIX):
-            return None
         path = f"{prefix}{name}"
+        if name in NEVER_TAKEN or name.startswith(TEMPORARY_PREFIX):
+            if self._everything and path != _OWN_FOLDER:
+                self._problems.append(f"{path}: no version holds that name")
+            return None
         if self._ignored and self._ignored.match_file(f"{path}/" if is_folder else path):
             return None
         try:

@@ -15,6 +15,8 @@ from cas_registry.cli.session import Session
     reg checkout prod serve/ config.json 'encoder/*'
     reg checkout fraud@8f3a91c2 --force
     reg checkout prod serve/ --dry-run
+    reg checkout release:prod/fraud serve/
+    reg checkout prod serve/ --locked          (what reg.lock has for prod)
     """
 )
 @click.argument("revision", metavar="REV")
@@ -38,6 +40,8 @@ from cas_registry.cli.session import Session
     "--safe-only", is_flag=True, help="Refuse if a file runs code on loading, or was not looked at; nothing is written."
 )
 @click.option("--dry-run", is_flag=True, help="Tell what would be written and fetched; nothing is changed.")
+@click.option("--locked", is_flag=True, help="Take the version that reg.lock has for REV, wherever that stands by now.")
+@click.option("--lock", type=click.Path(path_type=Path), metavar="FILE", help="Likewise, by another lock file.")
 def checkout(
     session: Session,
     revision: str,
@@ -49,6 +53,8 @@ def checkout(
     verify: bool | None,
     safe_only: bool,
     dry_run: bool,
+    locked: bool,
+    lock: Path | None,
 ) -> None:
     """Make DIR hold the version REV, or those files of it that the PATHs name or match.
 
@@ -57,6 +63,7 @@ def checkout(
     checked out there are never overwritten without --force.
     """
     from cas_registry.cli.views.checkout import CHECKOUT, CHECKOUT_PLAN, announce
+    from cas_registry.model.lockfile import LOCK_NAME
     from cas_registry.model.revision import parse_revision
 
     if folder:
@@ -66,11 +73,12 @@ def checkout(
     wanted = (*paths, inside) if inside else paths
     workspace = session.workspace
     target = folder or workspace.default_target(session.model_of(revision))
+    by_lock = lock or (LOCK_NAME if locked else None)
     if dry_run:
         with session.progress() as progress:
             plan = model.plan_checkout(
                 revision, target, paths=wanted, force=force, cache=cache, link=link, verify=verify, safe_only=safe_only,
-                progress=progress,
+                lock=by_lock, progress=progress,
             )  # fmt: skip
         session.out.show(CHECKOUT_PLAN, plan)
         return
@@ -85,9 +93,11 @@ def checkout(
             link=link,
             verify=verify,
             safe_only=safe_only,
+            lock=by_lock,
             foresee=announce(session.out),
             progress=progress,
         )
     if not wanted:
-        workspace.checked_out(target, report.version, branch=parse_revision(revision).name)
+        parsed = parse_revision(revision)
+        workspace.checked_out(target, report.version, branch=None if parsed.release else parsed.name)
     session.out.show(CHECKOUT, report)

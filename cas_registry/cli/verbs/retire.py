@@ -18,11 +18,11 @@ from cas_registry.errors import InvalidInputError, NotFoundError
 @click.argument("revisions", metavar="REV|MODEL...", nargs=-1, required=True)
 @click.option("--whole", is_flag=True, help="The names are those of models: all of each goes.")
 @click.option("--undo", is_flag=True, help="Take it back, as long as no collection deletes what the version needs.")
-@click.option("-f", "--force", is_flag=True, help="Delete branches and tags that stand at what goes.")
+@click.option("-f", "--force", is_flag=True, help="Delete branches and tags that stand at what goes, and break what needs it.")
 @click.option("-m", "--message", "reason", default="", metavar="REASON", help="Why; kept in the log.")
 def retire(session: Session, revisions: tuple[str, ...], whole: bool, undo: bool, force: bool, reason: str) -> None:
     """Take versions away, or with --whole models: nobody finds them any more, and reg gc deletes what only they needed. Their ids and numbers stay
-    in the history. Where a branch or tag stands at one, nothing happens unless --force.
+    in the history. Where a branch or tag stands at one, a release names it, or a later version was made from it, nothing happens unless --force.
     """
     from cas_registry.cli.views.retire import RETIRED
 

@@ -13,6 +13,7 @@ def _document(report: RetireReport) -> Document:
         "action": report.action.value,
         "commits": [commit.hex for commit in report.commits],
         "deleted_refs": list(report.refs),
+        "breaks": [str(use) for use in report.breaks],
     }
 
 
@@ -28,6 +29,8 @@ def _human(report: RetireReport, _: Paper) -> Iterator[Line]:
             yield [f"Restored {versions} of ", Styled(report.model, "bold"), f": {names}"]
     if report.refs:
         yield [f"Deleted with it: {', '.join(report.refs)}"]
+    for use in report.breaks:
+        yield [Styled("Breaks: ", "red"), str(use)]
     if report.action is not Action.RESTORED:
         yield ["What only this needed goes with the next collection (reg gc)"]
 

@@ -56,6 +56,17 @@ STORY: list[tuple[str, list[str]]] = [
     ("retire", ["retire", "prod", "--force", "-m", "the wrong split"]),
     ("gc", ["gc", "--delete", "--policy", "--grace", "0"]),
     ("gc --undo", ["gc", "--undo", "1"]),
+    ("lock", ["lock", "fraud@main"]),
+    ("verify DIR", ["verify", "changed", "--lock", "reg.lock"]),
+    ("fork", ["fork", "fraud", "fraud-eu"]),
+    ("", ["commit", "out", "-M", "fraud-eu"]),
+    ("", ["commit", "third", "-M", "fraud"]),
+    ("merge", ["merge", "fraud-eu@main", "-M", "fraud", "--take", "theirs"]),
+    ("", ["release", "prod", "fraud@main~1"]),
+    ("release NAME MODEL@REV", ["release", "prod", "fraud@main", "-m", "November"]),
+    ("release", ["release", "prod"]),
+    ("release --history", ["release", "prod", "--history"]),
+    ("releases", ["releases"]),
 ]
 
 
@@ -91,7 +102,7 @@ def _names(value: object, prefix: str = "") -> set[str]:
 @needs_ssh_keygen
 def test_every_answer_has_the_documented_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = tmp_path / "work"
-    for name, layers in (("out", 2), ("changed", 3)):
+    for name, layers in (("out", 2), ("changed", 3), ("third", 4)):
         (work / name).mkdir(parents=True)
         (work / name / "config.json").write_text(json.dumps({"layers": layers}))
         (work / name / "MLmodel").write_text(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
     from cas_registry.operations.card import Card
     from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
+    from cas_registry.model.lockfile import Lock
     from cas_registry.operations.checkout import CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
@@ -91,6 +92,7 @@ __all__ = [
     "InputsReport",
     "Ladder",
     "LayerDelta",
+    "Lock",
     "LogRecord",
     "MergeReport",
     "Model",
@@ -171,6 +173,7 @@ _REPORTS = {
     "InputsReport": "check_inputs",
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
+    "Lock": "lock",
     "LogRecord": "history",
     "MergeReport": "merge",
     "ModelStats": "stats",

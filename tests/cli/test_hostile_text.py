@@ -10,6 +10,7 @@ SPELT = "\\x1b]0;owned\\x07\\x1b[31m\\u202e[bold red]x[/bold red][/]:smile:"
 VERBS = [
     ["log"], ["log", "--graph"], ["log", "--oneline"], ["show"], ["diff", "main~1", "main"], ["tag", "--history", "prod"],
     ["search"], ["search", "--columns", "message,author,number"],
+    ["release", "live"], ["release", "live", "--history"],
 ]  # fmt: skip
 
 
@@ -22,6 +23,7 @@ def hostile(bound: Shell) -> Shell:
     words = ["-m", f"{EVIL}\nmore{EVIL}", "--author", EVIL, "--param", f"{EVIL}={EVIL}", "--metric", f"{EVIL}=1"]
     bound.reg("commit", "out", *words)
     bound.reg("tag", "prod", "main", "-m", EVIL)
+    bound.reg("release", "live", "fraud@main", "-m", EVIL)
     return bound
 
 

@@ -65,7 +65,20 @@ def _spilled(model: Model, work: Path) -> None:
     model.commit(work)
 
 
-STEPS: list[Step] = [_first, _second, _moves, _spilled]
+def _teams(model: Model, work: Path) -> None:
+    """A fork, a release of both models, and the fork merged back with maps and trees of its own."""
+    _first(model, work)
+    registry = Registry(model._stores, model._world)
+    model.fork("eu")
+    (work / "1/3.json").write_bytes(b"theirs")
+    registry.model("eu").commit(work)
+    write_folder(work / "1", {"3.json": File(make_bytes(53, 2000)), "4.json": File(b"ours")})
+    model.commit(work, allow_empty=True)
+    registry.release("live", {"m": "main", "eu": "main"})
+    model.merge("eu@main")
+
+
+STEPS: list[Step] = [_first, _second, _moves, _spilled, _teams]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -15,7 +15,7 @@ from tests.support.simulated import Written
 
 def is_entry(key: str) -> bool:
     """Whether the key is of an entry of a log, or of the catalogue."""
-    return key.startswith(("refs/", "catalogue/")) and not key.endswith("/HEAD")
+    return key.startswith(("refs/", "releases/", "catalogue/")) and not key.endswith("/HEAD")
 
 
 def references(written: Written) -> Iterator[str]:
@@ -46,6 +46,7 @@ def references(written: Written) -> Iterator[str]:
 
 def _named_by_entry(entry: Entry) -> Iterator[str]:
     yield from (object_key(identity) for identity in (entry.commit, entry.tree, entry.map, entry.remap) if identity)
+    yield from (object_key(row.commit) for row in (entry.release or {}).values())
     if isinstance(entry.refs, RefTableId):
         yield object_key(entry.refs)
     elif entry.refs:

@@ -11,7 +11,7 @@ from cas_registry.face.base import ModelBase
 from cas_registry.face.world import AnyPath, World
 from cas_registry.model.entry import CATALOGUE
 from cas_registry.model.ids import CommitId
-from cas_registry.model.names import check_model
+from cas_registry.model.names import RELEASE, check_model
 from cas_registry.model.revision import parse_revision
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Trust(ModelBase):
     """The signatures of a model's log."""
 
     def sign(self, revision: str, *, key: AnyPath | None = None) -> SignReport:
-        """Sign the log entry that put a branch or tag where it stands, by `ssh-keygen -Y` and a private key, or a public one whose private
+        """Sign the log entry that put a branch or tag where it stands, or a version into a release (`release:NAME/MODEL`), by `ssh-keygen -Y` and a private key, or a public one whose private
         half the ssh-agent holds; by default that of REG_SIGNING_KEY. Several people may sign one entry.
 
         Raises SignatureError, and NotFoundError where there is no such key or no ssh-keygen.
@@ -31,7 +31,7 @@ class Trust(ModelBase):
         return self._sign(revision, key)
 
     def verify(self, revision: str, *, allowed_signers: AnyPath | None = None, accept: bool = False) -> Verification:
-        """The version of a branch or tag, with those who signed that it stands there, by the caller's own `allowed_signers` file and what
+        """The version of a branch or tag, or of a release, with those who signed that it stands there, by the caller's own `allowed_signers` file and what
         lies beside it (`docs/cli.md`, verify).
 
         The log's chain of hashes is followed, from what this machine saw of it last; with `accept` that is forgotten first. Raises
@@ -44,14 +44,22 @@ class Trust(ModelBase):
         parsed = parse_revision(revision)
         model = parsed.model or self._name
         if accept and self._stores.watch:
-            for log in (check_model(model), CATALOGUE):
+            for log in (check_model(model), CATALOGUE, *([f"{RELEASE}{parsed.release}"] if parsed.release else [])):
                 self._stores.watch.accept(log)
+        if parsed.release is not None:
+            from cas_registry.operations.release_signing import verify_release
+
+            return verify_release(self._stores, parsed, trust)
         return verify_ref(self._stores, model, parsed, trust)
 
     def _sign(self, revision: str, key: AnyPath | None, *, expect: CommitId | None = None) -> SignReport:
         from cas_registry.operations.signing import sign_ref
 
         parsed = parse_revision(revision)
+        if parsed.release is not None:
+            from cas_registry.operations.release_signing import sign_release
+
+            return sign_release(self._stores, parsed, key=self._signing_key(key), time_ms=self._now_ms)
         return sign_ref(
             self._stores, parsed.model or self._name, parsed, key=self._signing_key(key), time_ms=self._now_ms, expect=expect
         )

@@ -7,6 +7,7 @@ by keys that the caller trusts.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, SignatureError
@@ -25,12 +26,19 @@ from cas_registry.store.stores import Stores
 _NAMED = 5  # signers in a message
 
 
+class ReleaseKind(StrEnum):
+    """What a release is beside branches and tags."""
+
+    RELEASE = "release"
+
+
 @dataclass(frozen=True, slots=True)
 class SignReport:
-    """A signature of the log entry that put a ref where it stands. `created` is False where this key had signed it already."""
+    """A signature of the log entry that put a ref where it stands, or a version into a release. `created` is False where this key had signed
+    it already."""
 
     model: str
-    kind: RefKind
+    kind: RefKind | ReleaseKind
     name: str
     commit: CommitId
     entry: int
@@ -54,7 +62,7 @@ class Verification:
     `threshold` is how many had to sign; `followed` counts the entries whose chain of hashes was followed, up to the `head`.
     """
 
-    kind: RefKind
+    kind: RefKind | ReleaseKind
     name: str
     version: Version
     entry: int
@@ -92,7 +100,7 @@ class Endorser:
     def __call__(self, entry: Entry, table: RefTable) -> None:
         """Sign the entry that leaves `table`. SignatureError, NotFoundError: then it is not to be appended."""
         identity, _ = unseal(encode_entry(entry), EntryId)
-        self.key, _ = _sign(self._stores, Recorded(identity, entry), table, self._path, time_ms=self._time_ms)
+        self.key, _ = sign_recorded(self._stores, Recorded(identity, entry), table, self._path, time_ms=self._time_ms)
 
 
 def sign_ref(
@@ -107,7 +115,7 @@ def sign_ref(
             expected=expect.hex,
             actual=commit.hex,
         )
-    signer, created = _sign(stores, placed.recorded, placed.table, key, time_ms=time_ms)
+    signer, created = sign_recorded(stores, placed.recorded, placed.table, key, time_ms=time_ms)
     stores.objects.flush()
     return SignReport(model, placed.kind, revision.name, commit, placed.recorded.n, placed.recorded.id, signer, created)
 
@@ -123,17 +131,7 @@ def verify_ref(stores: Stores, model: str, revision: Revision, trust: Trust) -> 
     if rule is None:
         reason = f"the policy beside {trust.path} has no rule for it"
         raise SignatureError(f"{what} is not verified: {reason}", reasons=[reason])
-    signers, reasons = signers_of(stores, placed.recorded, placed.table, trust, rule=rule)
-    if len(signers) < rule.threshold:
-        reasons = [*reasons, *_unknown_signers(stores, placed, trust, rule)] or ["nobody signed it"]
-        counted = f"{len(signers)} of {rule.threshold} signatures hold: " if rule.threshold > 1 else ""
-        raise SignatureError(
-            f"{what} is not verified: entry {placed.recorded.n} put it at {placed.row.commit.short}, and {counted}{'; '.join(reasons)}",
-            reasons=reasons,
-            entry=placed.recorded.n,
-            signers=[signer.principal for signer in signers],
-            threshold=rule.threshold,
-        )
+    signers = demand_signers(stores, placed.recorded, placed.table, trust, rule, what=what, at=placed.row.commit)
     version = _version_of(stores, model, placed)
     entry = placed.recorded.entry
     return Verification(
@@ -186,6 +184,24 @@ def signers_of(
                 complaints.append(f"the signature of {name} ({key.fingerprint}) does not hold: {complaint}")
             reasons += complaints
     return signers, reasons
+
+
+def demand_signers(
+    stores: Stores, recorded: Recorded, table: RefTable, trust: Trust, rule: Rule, *, what: str, at: CommitId
+) -> list[Signer]:
+    """Those who signed the entry that put something at a commit. SignatureError where they are not as many as the rule wants."""
+    signers, reasons = signers_of(stores, recorded, table, trust, rule=rule)
+    if len(signers) < rule.threshold:
+        reasons = [*reasons, *_unknown_signers(stores, recorded, trust, rule)] or ["nobody signed it"]
+        counted = f"{len(signers)} of {rule.threshold} signatures hold: " if rule.threshold > 1 else ""
+        raise SignatureError(
+            f"{what} is not verified: entry {recorded.n} put it at {at.short}, and {counted}{'; '.join(reasons)}",
+            reasons=reasons,
+            entry=recorded.n,
+            signers=[signer.principal for signer in signers],
+            threshold=rule.threshold,
+        )
+    return signers
 
 
 def _place(stores: Stores, refs: ModelRefs, revision: Revision) -> _Placed:
@@ -262,17 +278,18 @@ def _chain(stores: Stores, refs: ModelRefs, moved: int, head: Recorded) -> Itera
         raise IntegrityError(f"{key} changed while the log was read", key=key)
 
 
-def _sign(stores: Stores, recorded: Recorded, table: RefTable, key: Path, *, time_ms: int) -> tuple[KeyId, bool]:
+def sign_recorded(stores: Stores, recorded: Recorded, table: RefTable, key: Path, *, time_ms: int) -> tuple[KeyId, bool]:
+    """Sign an entry that leaves `table`; returns the key, and whether it had not signed before."""
     entry = recorded.entry
     armour = ssh_keygen.sign(signed_payload(entry, table), key)
     signer = signing_key(armour)
     return signer, stores.signatures.write(Signature(entry.registry, entry.log, entry.n, recorded.id, signer, armour, time_ms))
 
 
-def _unknown_signers(stores: Stores, placed: _Placed, trust: Trust, rule: Rule) -> list[str]:
+def _unknown_signers(stores: Stores, recorded: Recorded, trust: Trust, rule: Rule) -> list[str]:
     """Who else signed, for the message alone."""
     reasons: list[str] = []
-    for key in stores.signatures.find_keys(placed.recorded.id)[:_NAMED]:
+    for key in stores.signatures.find_keys(recorded.id)[:_NAMED]:
         names = trust.signers.get(key)
         if names is None:
             reasons.append(f"{key.fingerprint} signed it, a key that {trust.path} does not name")

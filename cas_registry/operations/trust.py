@@ -44,8 +44,8 @@ class Rule:
     principals: frozenset[str] | None = None
     threshold: int = 1
 
-    def covers(self, *, registry: str, url: str, model: str, kind: RefKind, ref: str) -> bool:
-        """Whether this rule is about that ref."""
+    def covers(self, *, registry: str, url: str, model: str, kind: RefKind | None, ref: str) -> bool:
+        """Whether this rule is about that ref, or about a release: then `ref` is `release:NAME`, and its kind neither branch nor tag."""
         return (
             (self.registry == registry or fnmatchcase(url, self.registry))
             and fnmatchcase(model, self.model)
@@ -68,7 +68,7 @@ class Trust:
     revoked_keys: bytes | None
     path: Path
 
-    def rule(self, *, registry: str, url: str, model: str, kind: RefKind, ref: str) -> Rule | None:
+    def rule(self, *, registry: str, url: str, model: str, kind: RefKind | None, ref: str) -> Rule | None:
         """The first rule about a ref: without a policy one that any allowed signer satisfies, and none where no rule covers it."""
         if self.rules is None:
             return Rule()

@@ -345,7 +345,8 @@ class ModelRefs:
                 release=release, revision=revision.text,
             )  # fmt: skip
         standing = (ref.version for kind in RefKind for ref in table.of(kind).values())
-        known = next((found for found in standing if found and (found.at, found.commit) == (row.at, row.commit)), None)
+        named = (row.at, row.commit, row.tree)
+        known = next((found for found in standing if found and (found.at, found.commit, found.tree) == named), None)
         if known is not None:
             return self.version(known)
         introduced = self.log.read(row.at)

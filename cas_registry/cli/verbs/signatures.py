@@ -18,7 +18,7 @@ from cas_registry.cli.session import Session
 @click.argument("revision", metavar="REV")
 @click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="The key to sign with.  [env: REG_SIGNING_KEY]")
 def sign(session: Session, revision: str, key: Path | None) -> None:
-    """Sign the log entry that put the branch or tag REV where it stands, by ssh-keygen.
+    """Sign the log entry that put the branch or tag REV where it stands, or a version into a release (release:NAME/MODEL), by ssh-keygen.
 
     Several people may sign one entry. git's user.signingkey is not looked at.
     """
@@ -54,7 +54,7 @@ def verify(
     identity: str | None,
     lock: Path | None,
 ) -> int:
-    """Check that the branch or tag REV stands where people put it who may: by the chain of hashes in its log, the signatures of the entry
+    """Check that the branch or tag REV (or the version in a release) stands where people put it who may: by the chain of hashes in its log, the signatures of the entry
     that moved it, and files of this machine alone. Exits with 7 if it does not.
 
     With --id or --lock, prove instead that the folder DIR holds exactly one version, by reading all of it and asking no registry. Exits with 1 if it

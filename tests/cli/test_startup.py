@@ -69,3 +69,21 @@ def test_a_commit_of_nothing_new_imports_no_more_than_it_needs(story: Shell):
     assert modules.isdisjoint(set(HEAVY) - {"blake3"})
     operations = {name.rpartition(".")[2] for name in modules if name.startswith("cas_registry.operations.")}
     assert operations == {"commit", "progress"}
+
+
+def test_teams_load_what_they_use_and_no_more(story: Shell):
+    """Names and trees move; nothing is cut, encoded or asked of numpy."""
+    story.reg("fork", "fraud", "fraud-eu")
+    story.reg("lock", "prod")
+    story.reg("checkout", "prod", "serve", "--locked")
+    story.reg("release", "live", "fraud@main")
+    unneeded = {"s3fs", "fsspec", "numpy", "asyncio", "botocore", "pyfastcdc", "pathspec"}
+    for words in (
+        ["fork", "fraud", "fraud-us"],
+        ["merge", "fraud-eu@main", "-M", "fraud"],
+        ["release", "live", "fraud@prod"],
+        ["show", "release:live/fraud"],
+        ["lock", "prod"],
+        ["verify", "serve", "--lock", "reg.lock"],
+    ):
+        assert modules_of(*words).isdisjoint(unneeded), words

@@ -24,7 +24,7 @@ def fork(session: Session, origin: str, name: str, branch: str, reason: str) -> 
 
     No bytes are copied, and the history goes on behind it. What either model commits later is its own; reg merge brings it together.
     """
-    from cas_registry.cli.views.teams import FORK
+    from cas_registry.cli.views.fork import FORK
     from cas_registry.model.revision import parse_revision
 
     if parse_revision(origin).model:
@@ -71,7 +71,7 @@ def merge(
 
     Where both changed the same file differently, nothing is merged and both sides are listed (exit status 4), unless --take decides.
     """
-    from cas_registry.cli.views.teams import MERGE
+    from cas_registry.cli.views.merge import MERGE
 
     if key and not sign:
         raise click.UsageError("--key is for --sign", click.get_current_context())

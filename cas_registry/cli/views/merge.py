@@ -1,34 +1,18 @@
-"""`reg fork` and `reg merge`."""
+"""`reg merge`."""
 
 from collections.abc import Iterator
 
 from cas_registry.cli import text
-from cas_registry.cli.output import Document, Line, Paper, Styled, View
+from cas_registry.cli.output import Document, Line, Paper, View
 from cas_registry.cli.views.fields import name_of, paths_line
 from cas_registry.operations.merge import Outcome
 from cas_registry.operations.merge_trees import Conflict
-from cas_registry.registry import ForkReport, MergeReport
+from cas_registry.registry import MergeReport
 
 _SHOWN = 10
 
 
-def _fork_document(report: ForkReport) -> Document:
-    return {
-        "model": report.model,
-        "branch": report.branch,
-        "origin": report.origin,
-        "commit": report.commit.hex,
-        "tree": report.tree.hex,
-        "number": report.number,
-    }
-
-
-def _fork_human(report: ForkReport, _: Paper) -> Iterator[Line]:
-    yield ["Made model ", Styled(report.model, "bold"), f" of {report.origin}@", Styled(report.commit.short, "yellow")]
-    yield [f"  its v{report.number}, on {report.branch}; no bytes were copied"]
-
-
-def _merge_document(report: MergeReport) -> Document:
+def _document(report: MergeReport) -> Document:
     return {
         "model": report.model,
         "branch": report.branch,
@@ -55,7 +39,7 @@ def _conflict_fields(conflict: Conflict) -> dict[str, object]:
     }
 
 
-def _merge_human(report: MergeReport, _: Paper) -> Iterator[Line]:
+def _human(report: MergeReport, _: Paper) -> Iterator[Line]:
     name = name_of(report.model, report.number, report.commit)
     match report.outcome:
         case Outcome.UP_TO_DATE:
@@ -76,5 +60,4 @@ def _merge_human(report: MergeReport, _: Paper) -> Iterator[Line]:
         yield [f"  by {text.count(len(report.bases), 'common ancestor')}, merged into one: the histories cross"]
 
 
-FORK = View(_fork_document, _fork_human, lambda report: [report.commit.hex])
-MERGE = View(_merge_document, _merge_human, lambda report: [report.commit.hex])
+MERGE = View(_document, _human, lambda report: [report.commit.hex])

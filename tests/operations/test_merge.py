@@ -10,10 +10,12 @@ from cas_registry.backends.memory import MemoryBackend
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.errors import ConflictError, InvalidInputError, MergeConflictError, NotFoundError
 from cas_registry.model.ids import CommitId
+from cas_registry.operations import collection, transfer
 from cas_registry.operations.merge import MergeReport, Outcome
 from cas_registry.registry import Model, Registry, registry_over
+from tests.reliability.scheduler import Actor, InlineExecutor, Schedule, Stopped
 from tests.support.folders import File, make_bytes, read_folder, write_folder
-from tests.support.simulated import HookedBackend, make_registry, make_world, objects_of
+from tests.support.simulated import HookedBackend, make_registry, make_world, memory_with, objects_of
 
 Files = dict[str, bytes]
 
@@ -251,3 +253,46 @@ def test_every_file_of_a_merge_is_found_by_its_maps(tmp_path_factory: pytest.Tem
         assert report.outcome is Outcome.MERGED
         files = merged
     assert bench.registry.fsck(read_data=True).exit_code == 0
+
+
+@pytest.mark.parametrize("order", ["random", "priorities", "stall"])
+def test_under_every_schedule_what_is_merged_or_forked_is_whole(
+    bench: Bench, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A merge of a fork and a fork of it, beside its retirement, collections and a commit to the branch, in whatever order of requests."""
+    monkeypatch.setattr(transfer, "ThreadPoolExecutor", InlineExecutor)
+    monkeypatch.setattr(collection, "MAX_SHARE", 1.0)
+    bench.commit(BASE)
+    bench.model.fork("eu")
+    tip = bench.commit({**BASE, "x": make_bytes(9, 400_000)}, model="eu")
+    bench.commit({**BASE, "y": b"y"})
+    start = objects_of(bench.store)
+    write_folder(bench.work, {path: File(data) for path, data in {**BASE, "y": b"y2"}.items()})
+    merged = forked = 0
+
+    def collect(registry: Registry) -> None:
+        registry.gc(delete=True, grace_s=0, trash_window_s=0)
+
+    actions = [
+        lambda registry: registry.model("m").merge(f"eu@{tip}"),
+        lambda registry: registry.model("eu").fork("us", tip),
+        lambda registry: registry.model("eu").retire(tip, force=True),
+        lambda registry: (collect(registry), collect(registry)),
+        collect,
+        lambda registry: registry.model("m").commit(bench.work),
+    ]
+    for seed in range(40):
+        store = memory_with(start)
+        actors = [
+            Actor(str(n), lambda backend, action=action: action(registry_over(backend, make_world())))
+            for n, action in enumerate(actions)
+        ]
+        Schedule(store, seed, order).run(actors, expected_steps=400)
+        errors = [actor.error for actor in actors if actor.error]
+        assert all(isinstance(error, ConflictError | NotFoundError | Stopped) for error in errors), (seed, errors)
+        after = registry_over(store, make_world())
+        assert after.fsck(read_data=True).exit_code == 0, seed
+        merged += actors[0].error is None
+        forked += actors[1].error is None
+    assert 0 < merged < 40 or order == "stall"
+    assert 0 < forked < 40 or order == "stall"

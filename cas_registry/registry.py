@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.card import Card
     from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
     from cas_registry.model.lockfile import Lock
+    from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
     from cas_registry.operations.checkout import CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Assessment",
     "Board",
+    "BisectReport",
+    "BisectStep",
     "BoundFolder",
     "Change",
     "CheckoutPlan",
@@ -90,6 +93,7 @@ __all__ = [
     "InputCheck",
     "InputState",
     "InputsReport",
+    "Judgement",
     "Ladder",
     "LayerDelta",
     "Lock",
@@ -155,6 +159,8 @@ _REPORTS = {
     "Assessment": "promotion",
     "Board": "stages",
     "Card": "card",
+    "BisectReport": "bisect",
+    "BisectStep": "bisect",
     "CheckoutReport": "checkout",
     "CollectReport": "collection",
     "CollectionInfo": "collection",
@@ -171,6 +177,7 @@ _REPORTS = {
     "InputCheck": "check_inputs",
     "InputState": "check_inputs",
     "InputsReport": "check_inputs",
+    "Judgement": "bisect",
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
     "Lock": "lock",

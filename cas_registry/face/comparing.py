@@ -1,0 +1,75 @@
+"""Versions beside each other: what differs, what changed when, what came of what, and what each of them takes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from os import fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cas_registry.face.contents import Contents
+from cas_registry.face.world import AnyPath
+from cas_registry.operations.progress import Progress
+from cas_registry.store.refs import Version
+
+if TYPE_CHECKING:
+    from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
+    from cas_registry.operations.history import LogRecord
+
+
+class Comparing(Contents):
+    """The versions of a model beside each other, and beside those of others."""
+
+    def bisect(
+        self,
+        good: str | Sequence[str],
+        bad: str,
+        test: Callable[[Path, Version], bool | None],
+        *,
+        folder: AnyPath | None = None,
+        first_parent: bool = False,
+        force: bool = False,
+        on_step: Callable[[BisectStep], None] | None = None,
+        progress: Progress | None = None,
+    ) -> BisectReport:
+        """Find the first version that fails a test, between one (or several) that passes it and one that does not, in about log2 tests.
+
+        `test` is given a folder that holds a version, and that version; it returns True where it is good, False where it is bad, None
+        where it cannot tell. The folder is a temporary one, gone in the end, unless `folder` names another, which then holds what was tested
+        last; from step to step only what differs is fetched and written. LocalEditsError where `folder` holds files of no version checked out there, unless `force`: then, and
+        from the second step on, they are overwritten. Versions that were retired count as those that cannot be told. With `first_parent`
+        a merge stands for all that it brought. InvalidInputError where the bad version comes before a good one, or their histories do
+        not meet. What `test` raises ends it.
+        """
+        from cas_registry.operations.bisect import find_first_bad
+
+        goods = [self.resolve(name) for name in ([good] if isinstance(good, str) else good)]
+        with _folder_or_temporary(folder) as (target, temporary):
+
+            def judge(record: LogRecord, number: int, _: int) -> Judgement:
+                report = self.checkout(
+                    f"{record.commit.log}@{record.id.hex}", target, force=force or temporary or number > 1, progress=progress
+                )
+                return _judgement(test(target, report.version))
+
+            return find_first_bad(
+                self._stores, self.resolve(bad), goods, judge, first_parent=first_parent, on_step=on_step or (lambda _: None)
+            )
+
+
+def _judgement(passed: bool | None) -> Judgement:  # noqa: FBT001 - what a test returns
+    from cas_registry.operations.bisect import Judgement
+
+    return Judgement.SKIP if passed is None else Judgement.GOOD if passed else Judgement.BAD
+
+
+@contextmanager
+def _folder_or_temporary(folder: AnyPath | None) -> Iterator[tuple[Path, bool]]:
+    """That folder, or a new one that is gone in the end; and whether it is such a one."""
+    if folder is not None:
+        yield Path(fspath(folder)), False
+        return
+    with tempfile.TemporaryDirectory(prefix="reg-bisect-") as made:
+        yield Path(made), True

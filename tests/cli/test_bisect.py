@@ -1,0 +1,64 @@
+"""`reg bisect`: a test of one's own, its exit status, and what is told on the way."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell import Shell, program
+
+
+@pytest.fixture
+def five(bound: Shell) -> Shell:
+    """Five versions; from the fourth on `broken` is there."""
+    for number in range(1, 6):
+        bound.write("out/n", str(number))
+        if number == 4:
+            bound.write("out/broken", "")
+        bound.reg("commit", "out", "-m", f"number {number}")
+    return bound
+
+
+def test_it_names_the_first_bad_version_and_what_to_look_at(five: Shell) -> None:
+    found = five.reg("bisect", "run", "main~4", "main", "--", "test", "!", "-e", "broken")
+    assert "fraud v4" in found.stdout
+    assert "is the first bad version" in found.stdout
+    assert "number 4" in found.stdout
+    assert "reg diff fraud@" in found.stdout
+    assert "Testing fraud v3" in found.stderr
+    assert "fraud v3 is good; it was one of 4 versions left" in found.stderr
+    ids = {record["number"]: record["commit"] for record in five.reg("log", "--json").json["commits"]}
+    assert five.reg("bisect", "run", "main~4", "main", "-q", "--", "test", "!", "-e", "broken").lines == [ids[4]]
+
+
+def test_the_document_is_alone_on_standard_output_and_the_test_knows_where_it_is(five: Shell, tmp_path: Path) -> None:
+    script = five.write("eval.py", "import os, sys\nprint('noise', os.environ['REG_BISECT_NUMBER'])\nassert os.environ['REG_BISECT_REV'].startswith('fraud@')\n"
+        "assert open(os.environ['REG_BISECT_FROM'] + '/eval.py')\nsys.exit(os.path.exists('broken'))\n")  # fmt: skip
+    found = program("bisect", "run", "main~4", "main", "--json", "--folder", "kept", "--", sys.executable, script)
+    assert found.exit_code == 0, found.stderr
+    assert found.json["first_bad"]["number"] == 4
+    assert [step["judgement"] for step in found.json["steps"]] == ["good", "bad"]
+    assert "noise 3" in found.stderr
+    assert (five.folder / "kept" / "n").read_text() == "4"
+
+
+def test_a_program_named_by_its_path_is_the_one_here(five: Shell) -> None:
+    script = five.write("eval.sh", "#!/bin/sh\ntest ! -e broken\n")
+    script.chmod(0o755)
+    assert five.reg("bisect", "run", "main~4", "main", "--json", "--", "./eval.sh").json["first_bad"]["number"] == 4
+
+
+def test_what_cannot_be_tested_leaves_suspects_and_exits_with_one(five: Shell) -> None:
+    found = five.reg("bisect", "run", "main~4", "main", "--", "sh", "-c", "exit 125", code=1)
+    assert "among 4 versions that could not be told apart" in found.stdout
+
+
+@pytest.mark.parametrize(("command", "words"), [("exit 128", "status 128"), ("kill -9 $$", "status -9")])
+def test_another_status_stops_the_search(five: Shell, command: str, words: str) -> None:
+    assert words in five.reg("bisect", "run", "main~4", "main", "--", "sh", "-c", command, code=2).stderr
+
+
+def test_a_call_that_cannot_work_is_refused(five: Shell) -> None:
+    assert "GOOD BAD -- CMD" in five.reg("bisect", "run", "main~4", "main", code=2).stderr
+    assert "cannot be run" in five.reg("bisect", "run", "main~4", "main", "--", "no-such-program", code=2).stderr
+    assert "wrong way round" in five.reg("bisect", "run", "main", "main~4", "--", "true", code=2).stderr

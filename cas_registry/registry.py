@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
     from cas_registry.operations.tensors import TensorInfo
     from cas_registry.operations.watching import Change, What
+    from cas_registry.operations.usage import Family, ModelUsage, Usage, UsageReport, VersionUsage
 
 __all__ = [
     "Assessment",
@@ -83,6 +84,7 @@ __all__ = [
     "Deployment",
     "DoctorReport",
     "Expiry",
+    "Family",
     "FileInfo",
     "FolderState",
     "Found",
@@ -101,6 +103,7 @@ __all__ = [
     "MergeReport",
     "Model",
     "ModelStats",
+    "ModelUsage",
     "Move",
     "MoveReport",
     "OfflineRegistry",
@@ -133,11 +136,14 @@ __all__ = [
     "TensorDiff",
     "TensorInfo",
     "Verdict",
+    "Usage",
+    "UsageReport",
     "Verification",
     "Version",
     "VersionDiff",
     "VersionInfo",
     "What",
+    "VersionUsage",
     "World",
     "bind_folder",
     "check",
@@ -172,6 +178,7 @@ _REPORTS = {
     "Expiry": "retention",
     "Found": "index",
     "ForkReport": "fork",
+    "Family": "usage",
     "FsckReport": "fsck",
     "Holding": "index",
     "InputCheck": "check_inputs",
@@ -184,6 +191,7 @@ _REPORTS = {
     "LogRecord": "history",
     "MergeReport": "merge",
     "ModelStats": "stats",
+    "ModelUsage": "usage",
     "MoveReport": "refs",
     "Outcome": "deploy",
     "NoteRecord": "notes",
@@ -211,6 +219,11 @@ _REPORTS = {
     "Verification": "signing",
     "VersionDiff": "diff",
     "What": "watching",
+    "Usage": "usage",
+    "UsageReport": "usage",
+    "Verification": "signing",
+    "VersionDiff": "diff",
+    "VersionUsage": "usage",
 }  # what is exported here -> the operation that it comes from
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cas_registry.face.contents import Contents
-from cas_registry.face.world import AnyPath
-from cas_registry.operations.progress import Progress
+from cas_registry.face.world import AnyPath, World
+from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Version
+from cas_registry.store.stores import Stores
 
 if TYPE_CHECKING:
     from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
     from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.usage import Family, ModelUsage, UsageReport
 
 
 class Comparing(Contents):
@@ -57,6 +59,41 @@ class Comparing(Contents):
             return find_first_bad(
                 self._stores, self.resolve(bad), goods, judge, first_parent=first_parent, on_step=on_step or (lambda _: None)
             )
+
+    def du(self, *revisions: str, progress: Progress | None = None) -> UsageReport:
+        """What versions take (every one of this model, if none are named), each by itself and all together: raw and stored bytes, those
+        that no other version of the registry needs, and what a collection would free if just these were retired.
+
+        Reads the maps of all versions of the registry, and no pack; memory grows with the chunks of the versions asked about.
+        """
+        from cas_registry.operations.usage import measure_versions
+
+        if revisions:
+            versions = [self.resolve(revision) for revision in revisions]
+        else:
+            refs = self._stores.refs(self._name)
+            versions = list(refs.versions(refs.existing_head()[0]))
+        return measure_versions(self._stores, versions, progress=progress or NoProgress())
+
+
+class ComparingModels:
+    """The models of a registry beside each other."""
+
+    _stores: Stores
+    _world: World
+
+    def du(self, *, progress: Progress | None = None) -> list[ModelUsage]:
+        """What each model takes, the largest first: of its stored bytes those that no other model needs, and what a collection would free if
+        all of it were retired. Reads the maps of all versions; memory grows with the chunks of all of them."""
+        from cas_registry.operations.usage import measure_models
+
+        return measure_models(self._stores, progress=progress or NoProgress())
+
+    def families(self, *, progress: Progress | None = None) -> list[Family]:
+        """Which models share chunks, the largest families first. Reads and takes what `du` does."""
+        from cas_registry.operations.usage import find_families
+
+        return find_families(self._stores, progress=progress or NoProgress())
 
 
 def _judgement(passed: bool | None) -> Judgement:  # noqa: FBT001 - what a test returns

@@ -132,6 +132,16 @@ class ChunkMap:
         _, first, count, _ = row
         return tuple(self.located(number) for number in self.chunks[first : first + count])
 
+    def places(self, digest: bytes) -> Iterator[tuple[PackInfo, int, int]]:
+        """Pack, offset and stored bytes of every chunk of a file, and of the base of each that is a delta."""
+        _, first, count, _ = self.files.get(digest, (0, 0, 0, None))
+        for number in self.chunks[first : first + count]:
+            _, pack, offset, stored, _, _, _, _, base, _ = _PLACEMENT.unpack_from(self.rows, number * PLACEMENT_BYTES)
+            yield self.packs[pack], offset, stored
+            if base != NO_BASE:
+                _, pack, offset, stored, *_ = _PLACEMENT.unpack_from(self.rows, base * PLACEMENT_BYTES)
+                yield self.packs[pack], offset, stored
+
     def on_load(self, digest: bytes) -> OnLoad:
         """The mark of a file; NOT_LOOKED_AT when this map has no row for it."""
         row = self.files.get(digest)

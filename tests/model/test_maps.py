@@ -88,6 +88,20 @@ def test_the_layout_of_a_map() -> None:
     )
 
 
+@given(builder=make.map_builders())
+def test_the_places_of_a_file_are_those_of_its_chunks_and_of_their_bases(builder: MapBuilder) -> None:
+    decoded = decode_map(builder.encode(NONCE))
+    for digest in decoded.files:
+        expected = [
+            (item.pack, item.placement.offset, item.placement.stored_bytes)
+            for located in decoded.file(digest) or ()
+            for item in (located, located.base)
+            if item
+        ]
+        assert list(decoded.places(digest)) == expected
+    assert list(decoded.places(b"?" * 32)) == []
+
+
 def test_an_empty_map_is_its_header() -> None:
     decoded = decode_map(MapBuilder().encode(NONCE))
     assert decoded.on_load(FILE.digest) is OnLoad.NOT_LOOKED_AT

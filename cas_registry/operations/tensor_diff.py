@@ -178,7 +178,9 @@ def _moved(stores: Stores, left: StoredTensor | None, right: StoredTensor | None
     old, old_skip = left.covering()
     new, skip = right.covering()
     have: set[ChunkId] = {item.placement.chunk for item in old}
-    if skip == old_skip == 0 or [item.placement.chunk for item in new] == [item.placement.chunk for item in old]:
+    if (_is_alone(left) and _is_alone(right)) or [item.placement.chunk for item in new] == [
+        item.placement.chunk for item in old
+    ]:
         moved = sum(item.placement.raw_bytes for item in new if item.placement.chunk not in have)
         if moved == 0 and (skip != old_skip or left.tensor.size_bytes != right.tensor.size_bytes):
             return right.tensor.size_bytes
@@ -188,6 +190,12 @@ def _moved(stores: Stores, left: StoredTensor | None, right: StoredTensor | None
         a == b for a, b in zip(_rejoined(stores, left), _rejoined(stores, right), strict=True)
     )
     return 0 if same else right.tensor.size_bytes
+
+
+def _is_alone(found: StoredTensor) -> bool:
+    """Whether its chunks hold nothing else."""
+    chunks, skip = found.covering()
+    return skip == 0 and sum(item.placement.raw_bytes for item in chunks) == found.tensor.size_bytes
 
 
 def _rejoined(stores: Stores, found: StoredTensor, size: int = 4 * 1024 * 1024) -> Iterator[bytes]:

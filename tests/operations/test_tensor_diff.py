@@ -77,6 +77,18 @@ def test_every_kind_of_change_is_told_without_a_byte_of_data(
     assert diff.unchanged == 0
 
 
+def test_a_small_tensor_at_the_start_of_a_chunk_is_unchanged_where_only_the_next_one_in_it_changed(
+    model: Model, tmp_path: Path, weights: dict[str, np.ndarray]
+) -> None:
+    large = np.zeros(300_000, dtype=np.float32)  # what follows it begins a chunk
+    first, second, *_ = weights
+    old = {"large": large, first: weights[first][0], second: weights[second][0]}
+    new = {**old, second: weights[second][1]}
+    diff = compare(model, tmp_path / "in", fp32(old), fp32(new))
+    assert [(delta.name, delta.change) for delta in diff.tensors] == [(second, TensorChange.CHANGED)]
+    assert diff.unchanged == 2
+
+
 def test_an_unchanged_tensor_is_no_row_and_is_counted(model: Model, tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     first = next(iter(weights))
     diff = compare(model, tmp_path / "in", fp32(weights), fp32({**weights, first: weights[first] * 2}))

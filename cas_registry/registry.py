@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
     from cas_registry.model.lockfile import Lock
     from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
+    from cas_registry.operations.blame import Blamed, BlameReport
     from cas_registry.operations.checkout import CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
@@ -70,6 +71,8 @@ __all__ = [
     "Board",
     "BisectReport",
     "BisectStep",
+    "BlameReport",
+    "Blamed",
     "BoundFolder",
     "Change",
     "CheckoutPlan",
@@ -167,6 +170,8 @@ _REPORTS = {
     "Card": "card",
     "BisectReport": "bisect",
     "BisectStep": "bisect",
+    "BlameReport": "blame",
+    "Blamed": "blame",
     "CheckoutReport": "checkout",
     "CollectReport": "collection",
     "CollectionInfo": "collection",

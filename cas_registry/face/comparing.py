@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from cas_registry.face.contents import Contents
 from cas_registry.face.world import AnyPath, World
+from cas_registry.model.revision import parse_revision
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
 if TYPE_CHECKING:
     from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
+    from cas_registry.operations.blame import BlameReport
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.usage import Family, ModelUsage, UsageReport
 
@@ -59,6 +61,23 @@ class Comparing(Contents):
             return find_first_bad(
                 self._stores, self.resolve(bad), goods, judge, first_parent=first_parent, on_step=on_step or (lambda _: None)
             )
+
+    def blame(
+        self, revision: str, path: str | None = None, *, tensors: bool = False, tensor: str | None = None,
+        progress: Progress | None = None,
+    ) -> BlameReport:  # fmt: skip
+        """Which version last changed each file at or below `path` (or `REV:PATH`), or with `tensors` each of their tensors, or those named `tensor`.
+
+        Goes back from version to version, to a parent that has the same, and stops when all is settled. NotFoundError if there is no
+        such file or tensor.
+        """
+        from cas_registry.operations.blame import blame_files, blame_tensors
+
+        parsed = parse_revision(revision)
+        version, where = self._resolve(parsed), (path or parsed.path or "").strip("/") or None
+        if tensors or tensor is not None:
+            return blame_tensors(self._stores, version, where, tensor, progress=progress or NoProgress())
+        return blame_files(self._stores, version, where, progress=progress or NoProgress())
 
     def du(self, *revisions: str, progress: Progress | None = None) -> UsageReport:
         """What versions take (every one of this model, if none are named), each by itself and all together: raw and stored bytes, those

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from cas_registry.errors import IntegrityError
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, RefKind
-from cas_registry.model.ids import CommitId
+from cas_registry.model.ids import CommitId, MapName
+from cas_registry.model.remap import RemapTable
 from cas_registry.store.log import BATCH, Recorded
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
@@ -52,7 +53,7 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
         yield LogRecord(
             identity, record.commit, record.number, record.at, record.stats,
             names[RefKind.BRANCH].get(identity, ()), names[RefKind.TAG].get(identity, ()),
-            known.is_retired(record.log, record.at),
+            known.map_of(record) is None,
         )  # fmt: skip
         for parent in record.commit.parents:
             if parent not in seen:
@@ -62,13 +63,14 @@ def walk_history(stores: Stores, first: Version, *more: Version) -> Iterator[Log
 
 
 @dataclass(frozen=True, slots=True)
-class FoundCommit:
-    """A commit with the entry that introduces it, in whatever log it was found."""
+class KnownCommit:
+    """A commit with the entry that introduced it, and the map that it had then."""
 
     log: str
     at: int
     number: int
     commit: Commit
+    map: MapName
     stats: CommitStats | None
 
 
@@ -77,18 +79,18 @@ class KnownCommits:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._found: dict[CommitId, FoundCommit] = {}
+        self._found: dict[CommitId, KnownCommit] = {}
         self._read: set[tuple[str, int]] = set()
-        self._retired: dict[str, frozenset[int]] = {}
+        self._remaps: dict[str, RemapTable] = {}
 
-    def find(self, identity: CommitId) -> FoundCommit:
+    def find(self, identity: CommitId) -> KnownCommit:
         """A commit of which nothing is known but its id: its own record says on which log it was made."""
         if identity in self._found:
             return self._found[identity]
         commit = self._stores.objects.read_commit(identity)
         return self.read(commit.log, identity, below=commit.position + 1)
 
-    def read(self, log: str, identity: CommitId, *, below: int) -> FoundCommit:
+    def read(self, log: str, identity: CommitId, *, below: int) -> KnownCommit:
         """Where a commit was introduced: in the entries right below, as most parents are, else wherever its own record says."""
         if identity not in self._found:
             self._fill(log, below)
@@ -99,26 +101,30 @@ class KnownCommits:
             raise IntegrityError(f"commit {identity.short} is in no log; run reg fsck", commit=identity.hex)
         return self._found[identity]
 
-    def is_retired(self, log: str, at: int) -> bool:
-        """Whether the version that an entry introduces was retired."""
-        if log not in self._retired:
-            self.learn_retired(log, self._stores.log(log).head())
-        return at in self._retired[log]
+    def map_of(self, found: KnownCommit) -> MapName | None:
+        """The map that a version has by now; None once it is retired."""
+        return self._remap(found.log).of(found.at, found.map)
 
     def learn_retired(self, log: str, head: Recorded | None) -> None:
-        """What is retired in a log with this head."""
-        maps = self._stores.refs(log).remap(head).maps if head else {}
-        self._retired[log] = frozenset(number for number, root in maps.items() if root is None)
+        """What is retired, or has another map, in a log with this head."""
+        self._remaps[log] = self._stores.refs(log).remap(head) if head else RemapTable()
+
+    def _remap(self, log: str) -> RemapTable:
+        if log not in self._remaps:
+            self.learn_retired(log, self._stores.log(log).head())
+        return self._remaps[log]
 
     def _fill(self, log: str, top: int) -> None:
         if (log, top) in self._read:
             return
         numbers = [number for number in range(max(1, top - BATCH + 1), top + 1) if (log, number) not in self._read]
         entries = [recorded.entry for recorded in self._stores.log(log).read_many(numbers)]
-        introduced = [(entry, entry.commit) for entry in entries if entry.commit is not None]
-        commits = self._stores.objects.read_commits([identity for _, identity in introduced])
-        for (entry, identity), commit in zip(introduced, commits, strict=True):
-            self._found.setdefault(identity, FoundCommit(log, entry.n, entry.versions, commit, entry.stats))
+        introduced = [
+            (entry, entry.commit, entry.map) for entry in entries if entry.commit is not None and entry.map is not None
+        ]
+        commits = self._stores.objects.read_commits([identity for _, identity, _ in introduced])
+        for (entry, identity, root), commit in zip(introduced, commits, strict=True):
+            self._found.setdefault(identity, KnownCommit(log, entry.n, entry.versions, commit, root, entry.stats))
         self._read.update((log, number) for number in numbers)
 
 

@@ -69,10 +69,11 @@ def stored_tensors(stores: Stores, version: Version, path: str | None = None) ->
         raise NotFoundError(f"{version.model}@{version.commit.short} has no file {path!r}; reg ls lists them", path=path)
     located.prepare((file.entry, file.folder) for file in files)
     for file in files:
-        yield from _of_file(located, file)
+        yield from tensors_of_file(located, file)
 
 
-def _of_file(located: VersionFiles, file: VersionFile) -> Iterator[StoredTensor]:
+def tensors_of_file(located: VersionFiles, file: VersionFile) -> Iterator[StoredTensor]:
+    """The tensors of one file, by the maps of a version that has it."""
     index = located.index(file.entry, file.folder)
     if index is None:
         return

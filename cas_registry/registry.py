@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.deploy import Deployment, Outcome, Reload
+    from cas_registry.operations.comparison import ComparedRow, Comparison, FileValue, Section, TensorValue
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
     from cas_registry.operations.fork import ForkReport
@@ -85,10 +86,13 @@ __all__ = [
     "CommitPlan",
     "CommitReport",
     "Deployment",
+    "ComparedRow",
+    "Comparison",
     "DoctorReport",
     "Expiry",
     "Family",
     "FileInfo",
+    "FileValue",
     "FolderState",
     "Found",
     "ForkReport",
@@ -129,6 +133,7 @@ __all__ = [
     "RetireReport",
     "SearchResult",
     "Schema",
+    "Section",
     "SignReport",
     "Signer",
     "Standing",
@@ -139,6 +144,7 @@ __all__ = [
     "TensorDiff",
     "TensorInfo",
     "Verdict",
+    "TensorValue",
     "Usage",
     "UsageReport",
     "Verification",
@@ -179,11 +185,14 @@ _REPORTS = {
     "CommitPlan": "plan",
     "CommitReport": "commit",
     "Deployment": "deploy",
+    "ComparedRow": "comparison",
+    "Comparison": "comparison",
     "DoctorReport": "doctor",
     "Expiry": "retention",
     "Found": "index",
     "ForkReport": "fork",
     "Family": "usage",
+    "FileValue": "comparison",
     "FsckReport": "fsck",
     "Holding": "index",
     "InputCheck": "check_inputs",
@@ -211,6 +220,7 @@ _REPORTS = {
     "RepairReport": "repair",
     "RetireReport": "retire",
     "SearchResult": "search",
+    "Section": "comparison",
     "SignReport": "signing",
     "Signer": "signing",
     "Standing": "stages",
@@ -224,6 +234,7 @@ _REPORTS = {
     "Verification": "signing",
     "VersionDiff": "diff",
     "What": "watching",
+    "TensorValue": "comparison",
     "Usage": "usage",
     "UsageReport": "usage",
     "Verification": "signing",

@@ -40,6 +40,7 @@ _TABLE = (
             "diff": (f"{_VERBS}.diff", "Show what differs between two versions."),
             "search": (f"{_VERBS}.search", "Find versions by params, metrics, labels, tags, author, age."),
             "whence": (f"{_VERBS}.whence", "Find the versions that hold a file, and whether one ever was prod."),
+            "compare": (f"{_VERBS}.compare", "Show two or more versions side by side, differences first."),
             "blame": (f"{_VERBS}.blame", "Show which version last changed each file or tensor."),
             "bisect": (f"{_VERBS}.bisect", "Find the first version that fails a test."),
         },

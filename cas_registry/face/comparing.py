@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cas_registry.errors import InvalidInputError
 from cas_registry.face.contents import Contents
 from cas_registry.face.world import AnyPath, World
 from cas_registry.model.revision import parse_revision
@@ -19,12 +20,23 @@ from cas_registry.store.stores import Stores
 if TYPE_CHECKING:
     from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
     from cas_registry.operations.blame import BlameReport
+    from cas_registry.operations.comparison import Comparison
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.usage import Family, ModelUsage, UsageReport
 
 
 class Comparing(Contents):
     """The versions of a model beside each other, and beside those of others."""
+
+    def compare(self, *revisions: str, only: Collection[str] = ()) -> Comparison:
+        """Two or more versions side by side: metrics, params, labels, inputs, framework, packages, environment, code, files and tensors,
+        or only some of these. They may be of several models (`other@prod`).
+
+        Reads commits, trees and maps, no data. InvalidInputError for fewer than two, and for a section that there is not.
+        """
+        from cas_registry.operations.comparison import compare_versions
+
+        return compare_versions(self._stores, [self.resolve(revision) for revision in revisions], only)
 
     def bisect(
         self,
@@ -100,6 +112,18 @@ class ComparingModels:
 
     _stores: Stores
     _world: World
+
+    def compare(self, *revisions: str, only: Collection[str] = ()) -> Comparison:
+        """`Model.compare` of versions that name their models (`fraud@prod`). InvalidInputError for one that does not."""
+        from cas_registry.operations.comparison import compare_versions
+
+        return compare_versions(self._stores, [self._named(revision) for revision in revisions], only)
+
+    def _named(self, revision: str) -> Version:
+        parsed = parse_revision(revision)
+        if parsed.model is None:
+            raise InvalidInputError(f"of which model is {revision!r}? Write MODEL@{revision}", revision=revision)
+        return self._stores.refs(parsed.model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
 
     def du(self, *, progress: Progress | None = None) -> list[ModelUsage]:
         """What each model takes, the largest first: of its stored bytes those that no other model needs, and what a collection would free if

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from cas_registry.operations.index import Found, Holding, Stay
     from cas_registry.operations.ladder import CodecShare, Ladder
     from cas_registry.operations.notes import NoteRecord, NoteReport
+    from cas_registry.operations.lineage_graphs import dot, mermaid
+    from cas_registry.operations.openlineage import run_events
+    from cas_registry.operations.origins import Edge, Lineage, Relation, SourceNode, VersionNode
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.promotion import Assessment
     from cas_registry.operations.merge import MergeReport
@@ -89,6 +92,7 @@ __all__ = [
     "ComparedRow",
     "Comparison",
     "DoctorReport",
+    "Edge",
     "Expiry",
     "Family",
     "FileInfo",
@@ -106,6 +110,7 @@ __all__ = [
     "Ladder",
     "LayerDelta",
     "Lock",
+    "Lineage",
     "LogRecord",
     "MergeReport",
     "Model",
@@ -128,6 +133,7 @@ __all__ = [
     "RegistryStats",
     "ReleaseInfo",
     "ReleaseReport",
+    "Relation",
     "RepackReport",
     "RepairReport",
     "RetireReport",
@@ -137,6 +143,7 @@ __all__ = [
     "SignReport",
     "Signer",
     "Standing",
+    "SourceNode",
     "StatusReport",
     "Stay",
     "TensorChange",
@@ -152,20 +159,24 @@ __all__ = [
     "VersionDiff",
     "VersionInfo",
     "What",
+    "VersionNode",
     "VersionUsage",
     "World",
     "bind_folder",
     "check",
     "diagnose",
+    "dot",
     "find_binding",
     "init_registry",
     "open_offline",
+    "mermaid",
     "open_registry",
     "plain_options",
     "registry_over",
     "remember_version",
     "repair",
     "verify_folder",
+    "run_events",
 ]
 
 _REPORTS = {
@@ -188,6 +199,7 @@ _REPORTS = {
     "ComparedRow": "comparison",
     "Comparison": "comparison",
     "DoctorReport": "doctor",
+    "Edge": "origins",
     "Expiry": "retention",
     "Found": "index",
     "ForkReport": "fork",
@@ -202,6 +214,7 @@ _REPORTS = {
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
     "Lock": "lock",
+    "Lineage": "origins",
     "LogRecord": "history",
     "MergeReport": "merge",
     "ModelStats": "stats",
@@ -216,6 +229,7 @@ _REPORTS = {
     "RegistryStats": "stats",
     "ReleaseInfo": "release",
     "ReleaseReport": "release",
+    "Relation": "origins",
     "RepackReport": "repack",
     "RepairReport": "repair",
     "RetireReport": "retire",
@@ -224,6 +238,7 @@ _REPORTS = {
     "SignReport": "signing",
     "Signer": "signing",
     "Standing": "stages",
+    "SourceNode": "origins",
     "StatusReport": "status",
     "Stay": "index",
     "TensorChange": "tensor_diff",
@@ -239,7 +254,11 @@ _REPORTS = {
     "UsageReport": "usage",
     "Verification": "signing",
     "VersionDiff": "diff",
+    "VersionNode": "origins",
     "VersionUsage": "usage",
+    "dot": "lineage_graphs",
+    "mermaid": "lineage_graphs",
+    "run_events": "openlineage",
 }  # what is exported here -> the operation that it comes from
 
 

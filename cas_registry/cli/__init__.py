@@ -41,6 +41,7 @@ _TABLE = (
             "search": (f"{_VERBS}.search", "Find versions by params, metrics, labels, tags, author, age."),
             "whence": (f"{_VERBS}.whence", "Find the versions that hold a file, and whether one ever was prod."),
             "compare": (f"{_VERBS}.compare", "Show two or more versions side by side, differences first."),
+            "lineage": (f"{_VERBS}.lineage", "Show what a version was made from, and what came of it."),
             "blame": (f"{_VERBS}.blame", "Show which version last changed each file or tensor."),
             "bisect": (f"{_VERBS}.bisect", "Find the first version that fails a test."),
         },

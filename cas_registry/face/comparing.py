@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.blame import BlameReport
     from cas_registry.operations.comparison import Comparison
     from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.origins import Lineage
     from cas_registry.operations.usage import Family, ModelUsage, UsageReport
 
 
@@ -90,6 +91,19 @@ class Comparing(Contents):
         if tensors or tensor is not None:
             return blame_tensors(self._stores, version, where, tensor, progress=progress or NoProgress())
         return blame_files(self._stores, version, where, progress=progress or NoProgress())
+
+    def lineage(
+        self, revision: str, *, up: bool = True, down: bool = True, depth: int | None = None, progress: Progress | None = None
+    ) -> Lineage:
+        """What a version was made from, and what was made from it, over all models: parents, inputs, and versions that hold the very
+        content of an input; `depth` steps either way (None: all the way).
+
+        Reads the commits on the way up, and for the way down all commits of the registry.
+        """
+        from cas_registry.operations.origins import ScannedDescendants, trace
+
+        descendants = ScannedDescendants(self._stores, progress=progress or NoProgress())
+        return trace(self._stores, self.resolve(revision), descendants, up=up, down=down, depth=depth)
 
     def du(self, *revisions: str, progress: Progress | None = None) -> UsageReport:
         """What versions take (every one of this model, if none are named), each by itself and all together: raw and stored bytes, those

@@ -25,11 +25,17 @@ from cas_registry.operations.check_inputs import InputCheck, InputsReport
 from cas_registry.operations.checkout import CheckoutReport
 from cas_registry.operations.commit import CommitReport
 from cas_registry.operations.deploy import Deployment, Reload
+from cas_registry.operations.bisect import BisectReport
+from cas_registry.operations.blame import BlameReport
+from cas_registry.operations.checkout import CheckoutReport
+from cas_registry.operations.commit import CommitReport
+from cas_registry.operations.comparison import Comparison
 from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
 from cas_registry.operations.ladder import CodecShare, Ladder
 from cas_registry.operations.notes import NoteRecord, NoteReport
+from cas_registry.operations.origins import Lineage
 from cas_registry.operations.plan import CommitPlan
 from cas_registry.operations.promotion import Assessment
 from cas_registry.operations.refs import MoveReport
@@ -41,6 +47,7 @@ from cas_registry.operations.stages import Board, Standing
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
 from cas_registry.operations.watching import Change
+from cas_registry.operations.usage import Family, ModelUsage, UsageReport
 from cas_registry.store.refs import Move, Version
 from tests.support.folders import File, write_folder
 
@@ -61,6 +68,7 @@ HEAVY = (
 REPORTS = [Change, CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, Deployment, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, Reload, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
 REPORTS = [Assessment, Board, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, NoteRecord, NoteReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, Standing, StatusReport, Verdict, Verification, Version, VersionDiff]  # fmt: skip
 REPORTS = [Captured, Card, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, InputCheck, InputsReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [BisectReport, BlameReport, CheckoutReport, CodecShare, CommitPlan, CommitReport, Comparison, Family, FsckReport, Ladder, Lineage, LogRecord, ModelStats, ModelUsage, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, UsageReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

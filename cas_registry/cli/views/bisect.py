@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from cas_registry.cli import text
 from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, View
-from cas_registry.cli.views.fields import first_line, name_of
-from cas_registry.cli.views.log import record_fields
+from cas_registry.cli.views.fields import first_line, name_of, time_fields
 from cas_registry.operations.history import LogRecord
 from cas_registry.registry import BisectReport, BisectStep, Judgement
 
@@ -22,8 +21,8 @@ def _document(report: BisectReport) -> Document:
     return {
         "bad": report.bad.hex,
         "goods": [good.hex for good in report.goods],
-        "first_bad": record_fields(report.first_bad) if report.first_bad else None,
-        "suspects": [suspect.id.hex for suspect in report.suspects],
+        "first_bad": _fields(report.first_bad) if report.first_bad else None,
+        "suspects": [_fields(suspect) for suspect in report.suspects],
         "steps": [
             {
                 "commit": step.record.id.hex,
@@ -34,6 +33,20 @@ def _document(report: BisectReport) -> Document:
             }
             for step in report.steps
         ],
+    }
+
+
+def _fields(record: LogRecord) -> dict[str, object]:
+    commit = record.commit
+    return {
+        "commit": record.id.hex,
+        "log": commit.log,
+        "number": record.number,
+        "parents": [parent.hex for parent in commit.parents],
+        "author": commit.author,
+        **time_fields("time", commit.time_ms),
+        "message": commit.message,
+        "retired": record.retired,
     }
 
 

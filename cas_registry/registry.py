@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
     from cas_registry.model.lockfile import Lock
     from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
+    from cas_registry.operations.bisect import BisectNext, BisectReport, BisectStep, Judgement
     from cas_registry.operations.blame import Blamed, BlameReport
     from cas_registry.operations.checkout import CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Assessment",
     "Board",
+    "BisectNext",
     "BisectReport",
     "BisectStep",
     "BlameReport",
@@ -185,6 +187,7 @@ _REPORTS = {
     "Assessment": "promotion",
     "Board": "stages",
     "Card": "card",
+    "BisectNext": "bisect",
     "BisectReport": "bisect",
     "BisectStep": "bisect",
     "BlameReport": "blame",

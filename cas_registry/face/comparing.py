@@ -18,7 +18,7 @@ from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
 if TYPE_CHECKING:
-    from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
+    from cas_registry.operations.bisect import BisectNext, BisectReport, BisectStep, Judgement
     from cas_registry.operations.blame import BlameReport
     from cas_registry.operations.comparison import Comparison
     from cas_registry.operations.history import LogRecord
@@ -74,6 +74,16 @@ class Comparing(Contents):
             return find_first_bad(
                 self._stores, self.resolve(bad), goods, judge, first_parent=first_parent, on_step=on_step or (lambda _: None)
             )
+
+    def bisect_next(
+        self, good: str | Sequence[str], bad: str, *, skipped: Collection[str] = (), first_parent: bool = False
+    ) -> BisectNext:
+        """One step of `bisect`: which version to test next, given what is known to be good and bad, and what could not be tested."""
+        from cas_registry.operations.bisect import find_next
+
+        goods = [self.resolve(name) for name in ([good] if isinstance(good, str) else good)]
+        untold = [self.resolve(name).commit for name in skipped]
+        return find_next(self._stores, self.resolve(bad), goods, untold, first_parent=first_parent)
 
     def blame(
         self, revision: str, path: str | None = None, *, tensors: bool = False, tensor: str | None = None,

@@ -54,6 +54,14 @@ class BisectReport:
 
 
 @dataclass(frozen=True, slots=True)
+class BisectNext:
+    """What to test next; None where nothing more can be told, and the first bad version is the one of those `left`, or among them."""
+
+    following: LogRecord | None
+    left: tuple[LogRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Choice(Generic[T]):
     """What to test next, None where nothing more can be told, and what is left to look at."""
 
@@ -134,6 +142,22 @@ def find_first_bad(
     suspects = tuple(graph.records[commit] for commit in graph.parents if commit in set(choice.left))
     first_bad = suspects[0] if len(suspects) == 1 else None
     return BisectReport(bad.commit, tuple(good.commit for good in goods), first_bad, suspects, tuple(steps))
+
+
+def find_next(
+    stores: Stores, bad: Version, goods: Sequence[Version], skipped: Collection[CommitId], *, first_parent: bool = False
+) -> BisectNext:
+    """One step of what `find_first_bad` does, for a test that somebody else makes. Raises as it does."""
+    graph = read_between(stores, bad, goods, first_parent=first_parent)
+    untold = {commit for commit, record in graph.records.items() if record.retired or commit in skipped}
+    good_ids = [good.commit for good in goods]
+    choice = choose(graph.parents, bad.commit, good_ids, untold, avoided=len(skipped))
+    following = next((base for base in graph.bases if base not in untold), choice.following)
+    left = set(choice.left)
+    return BisectNext(
+        graph.records[following] if following else None,
+        tuple(graph.records[commit] for commit in graph.parents if commit in left),
+    )
 
 
 @dataclass(frozen=True, slots=True)

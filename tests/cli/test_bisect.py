@@ -62,3 +62,50 @@ def test_a_call_that_cannot_work_is_refused(five: Shell) -> None:
     assert "GOOD BAD -- CMD" in five.reg("bisect", "run", "main~4", "main", code=2).stderr
     assert "cannot be run" in five.reg("bisect", "run", "main~4", "main", "--", "no-such-program", code=2).stderr
     assert "wrong way round" in five.reg("bisect", "run", "main", "main~4", "--", "true", code=2).stderr
+
+
+# By hand
+
+
+def test_a_search_by_hand_goes_on_from_command_to_command(five: Shell) -> None:
+    found = five.reg("bisect", "start", "v1", "main", "--folder", "look").stdout
+    assert "fraud v3" in found
+    assert "Look at it" in found
+    assert (five.folder / "look" / "n").read_text() == "3"
+    answer = five.reg("bisect", "good", "--json").json
+    assert answer["test"]["number"] == 4
+    assert (five.folder / "look" / "broken").exists()
+    shown = five.reg("bisect", "bad").stdout
+    assert "fraud v4" in shown
+    assert "is the first bad version" in shown
+    assert [line.split()[0] for line in five.reg("bisect", "log").lines] == ["start", "good", "bad"]
+    assert "nothing is under test" in five.reg("bisect", "good", code=2).stderr
+    assert "Forgot" in five.reg("bisect", "reset").stdout
+    assert "No search" in five.reg("bisect", "reset").stdout
+
+
+def test_versions_may_be_named_and_skipped_and_what_does_not_fit_is_not_remembered(five: Shell) -> None:
+    five.reg("bisect", "start", "v2", "v5")
+    assert (five.folder / "fraud-bisect" / "n").read_text() == "3"
+    assert "wrong way round" in five.reg("bisect", "bad", "v1", code=2).stderr
+    assert len(five.reg("bisect", "log").lines) == 1
+    five.reg("bisect", "skip")
+    assert (five.folder / "fraud-bisect" / "n").read_text() == "4"
+    shown = five.reg("bisect", "bad", "v4", code=1).stdout
+    assert "among 2 versions" in shown
+    assert "a search is under way" in five.reg("bisect", "start", "v1", "v2", code=2).stderr
+
+
+def test_without_a_search_there_is_nothing_to_tell(five: Shell) -> None:
+    assert "reg bisect start" in five.reg("bisect", "good", code=2).stderr
+    assert "start GOOD BAD" in five.reg("bisect", "start", "v1", code=2).stderr
+    assert "takes no version" in five.reg("bisect", "reset", "v1", code=2).stderr
+
+
+def test_what_was_edited_in_the_folder_is_not_overwritten_unasked(five: Shell) -> None:
+    five.reg("bisect", "start", "v1", "v5", "--folder", "look")
+    five.write("look/n", "mine")
+    assert "not of any version" in five.reg("bisect", "good", code=4).stderr
+    assert (five.folder / "look" / "n").read_text() == "mine"
+    five.reg("bisect", "good", "--force")
+    assert (five.folder / "look" / "n").read_text() == "4"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from cas_registry.cli import text
 from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, View
 from cas_registry.cli.views.fields import first_line, name_of, time_fields
+from cas_registry.face.bisecting import BisectionState
 from cas_registry.operations.history import LogRecord
 from cas_registry.registry import BisectReport, BisectStep, Judgement
 
@@ -71,6 +72,28 @@ def _human(report: BisectReport, paper: Paper) -> Iterator[Line | Table]:
         yield [f"What it changed: reg diff {log}@{parent.short} {log}@{found.id.short}"]
 
 
+def _state_document(state: BisectionState) -> Document:
+    return {
+        "model": state.model,
+        "folder": state.folder,
+        "bad": state.bad,
+        "goods": list(state.goods),
+        "skipped": list(state.skipped),
+        "current": state.current,
+        "log": list(state.log),
+    }
+
+
+def _test_human(found: tuple[BisectionState, LogRecord], _: Paper) -> Iterator[Line]:
+    state, record = found
+    yield [*name_of(record.commit.log, record.number, record.id), f"  {first_line(record.commit.message)}"]
+    yield [f"is in {state.folder}. Look at it, then: reg bisect good, bad or skip"]
+
+
+def _reset_human(there: bool, _: Paper) -> Iterator[Line]:  # noqa: FBT001 - a view's value
+    yield ["Forgot the search; what was checked out stays" if there else "No search was under way here"]
+
+
 def _row(number: int, step: BisectStep) -> list[Cell]:
     record = step.record
     return [
@@ -86,6 +109,11 @@ def _name(record: LogRecord) -> str:
     return f"{record.commit.log} v{record.number}"
 
 
+LOG: View[BisectionState] = View(_state_document, lambda state, _: ([line] for line in state.log), lambda state: state.log)
+TEST: View[tuple[BisectionState, LogRecord]] = View(
+    lambda found: {**_state_document(found[0]), "test": _fields(found[1])}, _test_human, lambda found: [found[1].id.hex]
+)
+RESET: View[bool] = View(lambda there: {"reset": there}, _reset_human)
 BISECT = View(
     _document,
     _human,

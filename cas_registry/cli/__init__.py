@@ -91,7 +91,7 @@ _TABLE = (
         {
             "models": (f"{_VERBS}.stats", "List the models of the registry."),
             "stats": (f"{_VERBS}.stats", "Show what the registry holds and what it costs."),
-            "du": (f"{_VERBS}.du", "Show what versions take, alone and shared, and what retiring them frees."),
+            "du": (f"{_VERBS}.du", "Show what versions take, and what retiring them frees."),
             "retire": (f"{_VERBS}.retire", "Take versions or a model away; nothing is deleted yet."),
             "policy": (f"{_VERBS}.policy", "Say which versions stay, and what it takes to move a tag."),
             "gc": (f"{_VERBS}.gc", "Delete what no version needs, safely beside writers."),

@@ -26,18 +26,16 @@ from cas_registry.store.stores import open_stores
 from cas_registry.worktree.binding import FolderState
 
 if TYPE_CHECKING:
-    from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
-    from cas_registry.operations.card import Card
-    from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
     from cas_registry.model.lockfile import Lock
-    from cas_registry.operations.bisect import BisectReport, BisectStep, Judgement
     from cas_registry.operations.bisect import BisectNext, BisectReport, BisectStep, Judgement
     from cas_registry.operations.blame import Blamed, BlameReport
-    from cas_registry.operations.checkout import CheckoutReport
+    from cas_registry.operations.card import Card
+    from cas_registry.operations.check_inputs import InputCheck, InputsReport, InputState
+    from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
     from cas_registry.operations.collection import CollectionInfo, CollectReport
     from cas_registry.operations.commit import CommitReport
-    from cas_registry.operations.deploy import Deployment, Outcome, Reload
     from cas_registry.operations.comparison import ComparedRow, Comparison, FileValue, Section, TensorValue
+    from cas_registry.operations.deploy import Deployment, Outcome, Reload
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
     from cas_registry.operations.fork import ForkReport
@@ -45,14 +43,13 @@ if TYPE_CHECKING:
     from cas_registry.operations.history import LogRecord
     from cas_registry.operations.index import Found, Holding, Stay
     from cas_registry.operations.ladder import CodecShare, Ladder
-    from cas_registry.operations.notes import NoteRecord, NoteReport
     from cas_registry.operations.lineage_graphs import dot, mermaid
+    from cas_registry.operations.merge import MergeReport
+    from cas_registry.operations.notes import NoteRecord, NoteReport
     from cas_registry.operations.openlineage import run_events
     from cas_registry.operations.origins import Edge, Lineage, Relation, SourceNode, VersionNode
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.promotion import Assessment
-    from cas_registry.operations.merge import MergeReport
-    from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.prove import Proof
     from cas_registry.operations.refs import MoveReport
     from cas_registry.operations.release import ReleaseInfo, ReleaseReport
@@ -60,29 +57,29 @@ if TYPE_CHECKING:
     from cas_registry.operations.repair import RepairReport
     from cas_registry.operations.retention import Expiry
     from cas_registry.operations.retire import RetireReport
-    from cas_registry.operations.search import SearchResult
     from cas_registry.operations.rules import Verdict
+    from cas_registry.operations.search import SearchResult
     from cas_registry.operations.signing import Signer, SignReport, Verification
     from cas_registry.operations.stages import Board, Standing
     from cas_registry.operations.stats import ModelStats, RegistryStats
     from cas_registry.operations.status import StatusReport
     from cas_registry.operations.tensor_diff import LayerDelta, TensorChange, TensorDelta, TensorDiff
     from cas_registry.operations.tensors import TensorInfo
-    from cas_registry.operations.watching import Change, What
     from cas_registry.operations.usage import Family, ModelUsage, Usage, UsageReport, VersionUsage
+    from cas_registry.operations.watching import Change, What
 
 __all__ = [
     "Assessment",
-    "Board",
     "BisectNext",
     "BisectReport",
     "BisectStep",
     "BlameReport",
     "Blamed",
+    "Board",
     "BoundFolder",
+    "Card",
     "Change",
     "CheckoutPlan",
-    "Card",
     "CheckoutReport",
     "CodecShare",
     "CollectReport",
@@ -90,9 +87,9 @@ __all__ = [
     "Column",
     "CommitPlan",
     "CommitReport",
-    "Deployment",
     "ComparedRow",
     "Comparison",
+    "Deployment",
     "DoctorReport",
     "Edge",
     "Expiry",
@@ -100,8 +97,8 @@ __all__ = [
     "FileInfo",
     "FileValue",
     "FolderState",
-    "Found",
     "ForkReport",
+    "Found",
     "FsckReport",
     "Holding",
     "Input",
@@ -111,8 +108,8 @@ __all__ = [
     "Judgement",
     "Ladder",
     "LayerDelta",
-    "Lock",
     "Lineage",
+    "Lock",
     "LogRecord",
     "MergeReport",
     "Model",
@@ -120,49 +117,46 @@ __all__ = [
     "ModelUsage",
     "Move",
     "MoveReport",
-    "OfflineRegistry",
     "NoteRecord",
     "NoteReport",
+    "OfflineRegistry",
     "OnLoad",
     "Outcome",
-    "RefInfo",
-    "Registry",
-    "RegistryStats",
-    "Reload",
     "Proof",
     "RefInfo",
     "Registry",
     "RegistryStats",
+    "Relation",
     "ReleaseInfo",
     "ReleaseReport",
-    "Relation",
+    "Reload",
     "RepackReport",
     "RepairReport",
     "RetireReport",
-    "SearchResult",
     "Schema",
+    "SearchResult",
     "Section",
     "SignReport",
     "Signer",
-    "Standing",
     "SourceNode",
+    "Standing",
     "StatusReport",
     "Stay",
     "TensorChange",
     "TensorDelta",
     "TensorDiff",
     "TensorInfo",
-    "Verdict",
     "TensorValue",
     "Usage",
     "UsageReport",
+    "Verdict",
     "Verification",
     "Version",
     "VersionDiff",
     "VersionInfo",
-    "What",
     "VersionNode",
     "VersionUsage",
+    "What",
     "World",
     "bind_folder",
     "check",
@@ -170,44 +164,44 @@ __all__ = [
     "dot",
     "find_binding",
     "init_registry",
-    "open_offline",
     "mermaid",
+    "open_offline",
     "open_registry",
     "plain_options",
     "registry_over",
     "remember_version",
     "repair",
-    "verify_folder",
     "run_events",
+    "verify_folder",
 ]
 
 _REPORTS = {
-    "Change": "watching",
-    "CheckoutPlan": "checkout",
     "Assessment": "promotion",
-    "Board": "stages",
-    "Card": "card",
     "BisectNext": "bisect",
     "BisectReport": "bisect",
     "BisectStep": "bisect",
     "BlameReport": "blame",
     "Blamed": "blame",
+    "Board": "stages",
+    "Card": "card",
+    "Change": "watching",
+    "CheckoutPlan": "checkout",
     "CheckoutReport": "checkout",
+    "CodecShare": "ladder",
     "CollectReport": "collection",
     "CollectionInfo": "collection",
-    "CodecShare": "ladder",
     "CommitPlan": "plan",
     "CommitReport": "commit",
-    "Deployment": "deploy",
     "ComparedRow": "comparison",
     "Comparison": "comparison",
+    "Deployment": "deploy",
     "DoctorReport": "doctor",
     "Edge": "origins",
     "Expiry": "retention",
-    "Found": "index",
-    "ForkReport": "fork",
     "Family": "usage",
     "FileValue": "comparison",
+    "ForkReport": "fork",
+    "Found": "index",
     "FsckReport": "fsck",
     "Holding": "index",
     "InputCheck": "check_inputs",
@@ -216,23 +210,22 @@ _REPORTS = {
     "Judgement": "bisect",
     "Ladder": "ladder",
     "LayerDelta": "tensor_diff",
-    "Lock": "lock",
     "Lineage": "origins",
+    "Lock": "lock",
     "LogRecord": "history",
     "MergeReport": "merge",
     "ModelStats": "stats",
     "ModelUsage": "usage",
     "MoveReport": "refs",
-    "Outcome": "deploy",
     "NoteRecord": "notes",
     "NoteReport": "notes",
-    "RegistryStats": "stats",
-    "Reload": "deploy",
+    "Outcome": "deploy",
     "Proof": "prove",
     "RegistryStats": "stats",
+    "Relation": "origins",
     "ReleaseInfo": "release",
     "ReleaseReport": "release",
-    "Relation": "origins",
+    "Reload": "deploy",
     "RepackReport": "repack",
     "RepairReport": "repair",
     "RetireReport": "retire",
@@ -240,25 +233,23 @@ _REPORTS = {
     "Section": "comparison",
     "SignReport": "signing",
     "Signer": "signing",
-    "Standing": "stages",
     "SourceNode": "origins",
+    "Standing": "stages",
     "StatusReport": "status",
     "Stay": "index",
     "TensorChange": "tensor_diff",
     "TensorDelta": "tensor_diff",
     "TensorDiff": "tensor_diff",
     "TensorInfo": "tensors",
-    "Verdict": "rules",
-    "Verification": "signing",
-    "VersionDiff": "diff",
-    "What": "watching",
     "TensorValue": "comparison",
     "Usage": "usage",
     "UsageReport": "usage",
+    "Verdict": "rules",
     "Verification": "signing",
     "VersionDiff": "diff",
     "VersionNode": "origins",
     "VersionUsage": "usage",
+    "What": "watching",
     "dot": "lineage_graphs",
     "mermaid": "lineage_graphs",
     "run_events": "openlineage",

@@ -18,18 +18,15 @@ import pytest
 
 import cas_registry as reg
 from cas_registry import errors, registry
-from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
+from cas_registry.operations.bisect import BisectReport
+from cas_registry.operations.blame import BlameReport
 from cas_registry.operations.capture import Captured
 from cas_registry.operations.card import Card
 from cas_registry.operations.check_inputs import InputCheck, InputsReport
-from cas_registry.operations.checkout import CheckoutReport
-from cas_registry.operations.commit import CommitReport
-from cas_registry.operations.deploy import Deployment, Reload
-from cas_registry.operations.bisect import BisectReport
-from cas_registry.operations.blame import BlameReport
-from cas_registry.operations.checkout import CheckoutReport
+from cas_registry.operations.checkout import CheckoutPlan, CheckoutReport
 from cas_registry.operations.commit import CommitReport
 from cas_registry.operations.comparison import Comparison
+from cas_registry.operations.deploy import Deployment, Reload
 from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
@@ -46,8 +43,8 @@ from cas_registry.operations.signing import Signer, SignReport, Verification
 from cas_registry.operations.stages import Board, Standing
 from cas_registry.operations.stats import ModelStats, RegistryStats
 from cas_registry.operations.status import StatusReport
-from cas_registry.operations.watching import Change
 from cas_registry.operations.usage import Family, ModelUsage, UsageReport
+from cas_registry.operations.watching import Change
 from cas_registry.store.refs import Move, Version
 from tests.support.folders import File, write_folder
 

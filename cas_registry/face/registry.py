@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cas_registry.backends import Backend
-from cas_registry.face.finding import Finding
 from cas_registry.face.comparing import ComparingModels
+from cas_registry.face.finding import Finding
 from cas_registry.face.model import Model
 from cas_registry.face.promotion import Rules
 from cas_registry.face.releases import Releases

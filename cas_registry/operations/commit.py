@@ -268,6 +268,7 @@ def _check_rules(
         candidate = rules.Candidate(commit, written.root, number, stats=written.stats)
         rules.check_move(stores, scene, request.tags, candidate, catalogue=catalogue)
 
+
 def _commit_of(request: CommitRequest, written: Written, parent: Version | None, position: int) -> Commit:
     return Commit(
         tree=written.tree,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from cas_registry.model.ids import CommitId
-from cas_registry.operations.history import FoundCommit, KnownCommits
+from cas_registry.operations.history import KnownCommit, KnownCommits
 
 
 class _Seen(IntFlag):
@@ -60,11 +60,11 @@ class _Walk:
     def __init__(self, known: KnownCommits) -> None:
         self._known = known
         self._seen: dict[CommitId, _Seen] = {}
-        self._found: dict[CommitId, FoundCommit] = {}
+        self._found: dict[CommitId, KnownCommit] = {}
         self._best: set[CommitId] = set()
         self._waiting: dict[str, list[tuple[int, bytes]]] = {}
 
-    def reach(self, found: FoundCommit, commit: CommitId, how: _Seen) -> None:
+    def reach(self, found: KnownCommit, commit: CommitId, how: _Seen) -> None:
         """Note how a commit is reached."""
         before = self._seen.get(commit, _Seen(0))
         if before | how == before:

@@ -104,7 +104,6 @@ def _names(value: object, prefix: str = "") -> set[str]:
         "versions",
         "keep",
         "rules",
-        "labels",
     }:
         return set()
     return set.union(*({f"{prefix}.{name}"} | _names(found, f"{prefix}.{name}") for name, found in value.items()), set())

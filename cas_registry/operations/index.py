@@ -125,15 +125,18 @@ class Index:
         """Every move of a branch or tag, newest first: what `history` reads from the log, without asking it."""
         rows = self._ask(
             lambda connection: connection.execute(
-                "SELECT n, commit_id, time, who, why FROM move WHERE model = (SELECT id FROM model WHERE name = ?) AND kind = ? AND name = ? "
-                "ORDER BY n DESC",
+                "SELECT n, commit_id, (SELECT max(number) FROM version WHERE version.model = move.model AND version.commit_id = move.commit_id "
+                "AND at <= n), time, who, why FROM move "
+                "WHERE model = (SELECT id FROM model WHERE name = ?) AND kind = ? AND name = ? ORDER BY n DESC",
                 (model, kind.value, name),
             ).fetchall()
         )
-        targets = [CommitId.parse(row[1]) if row[1] else None for row in rows]
+        targets = [(CommitId.parse(commit) if commit else None, number) for _, commit, number, *_ in rows]
         return tuple(
-            Move(n, kind, name, target, before, time_ms, who, why)
-            for (n, _, time_ms, who, why), target, before in zip(rows, targets, [*targets, None][1:], strict=True)
+            Move(n, kind, name, target, before, time_ms, who, why, number, number_before)
+            for (n, _, _, time_ms, who, why), (target, number), (before, number_before) in zip(
+                rows, targets, [*targets, (None, None)][1:], strict=True
+            )
         )
 
     def made_from(self, commit: CommitId) -> tuple[Found, ...]:

@@ -1,5 +1,6 @@
 """Revisions: what people may write for a version, and the times in `@{…}`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -187,6 +188,53 @@ def test_the_parts_come_back(model: str | None, name: str, steps: int, back: int
     text += f":{path}" if path else ""
     parsed = parse_revision(text)
     assert (parsed.model, parsed.name, parsed.back, parsed.steps, parsed.path) == (model, name, back, steps, path)
+
+
+# Releases
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("release:prod/fraud", Revision("release:prod", "fraud", release="prod")),
+        ("release:prod/fraud@{1}", Revision("release:prod", "fraud", back=1, release="prod")),
+        ("release:prod/fraud@{2026-11-01}~2", Revision("release:prod", "fraud", as_of="2026-11-01", steps=2, release="prod")),
+        ("release:prod/fraud:a/b.bin", Revision("release:prod", "fraud", path="a/b.bin", release="prod")),
+        ("release:v1/v2", Revision("release:v1", "v2", release="v1")),
+        ("release:model.bin", Revision("release", path="model.bin")),
+        ("fraud@release:data/a.bin", Revision("release", "fraud", path="data/a.bin")),
+        ("release@{0}:data/a.bin", Revision("release", path="data/a.bin")),
+    ],
+)
+def test_a_release_names_a_model_and_a_branch_of_that_name_is_another_thing(text: str, expected: Revision) -> None:
+    assert parse_revision(text) == replace(expected, text=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "release:/fraud", "release:prod/", "release:a/b/c", "release:prod/fraud/model.bin", "release:CON/x", "release:prod/HEAD",
+        "release:prod/../x", "release:prod/fraud:../x", "release:prod/fraud@{x}", "release:prod/fraud@main", "release:a@b/c",
+        "release:-x/y", "release:prod/a:b:c", "release:" + "a/" * MAX_REVISION_BYTES,
+    ],
+)  # fmt: skip
+def test_what_is_no_version_of_a_release_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        parse_revision(text)
+
+
+@given(release=make.model_names(), model=make.model_names(), back=st.integers(0, 10**9 - 1), steps=st.integers(0, 10**9 - 1))
+def test_the_parts_of_a_released_version_come_back(release: str, model: str, back: int, steps: int) -> None:
+    parsed = parse_revision(f"release:{release}/{model}@{{{back}}}~{steps}:x")
+    assert (parsed.release, parsed.model, parsed.back, parsed.steps, parsed.path) == (release, model, back, steps, "x")
+    assert parsed.asked == f"release:{release}/{model}@{{{back}}}~{steps}"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"), [("fraud@prod:a", "prod"), ("main~2", "main~2"), ("fraud@main@{1}:x/y", "main@{1}"), ("v17", "v17")]
+)
+def test_what_was_asked_for_leaves_out_model_and_path(text: str, asked: str) -> None:
+    assert parse_revision(text).asked == asked
 
 
 # Times

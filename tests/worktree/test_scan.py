@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cas_registry.errors import AccessError, HostileNameError, InvalidInputError, NotFoundError, RegistryError
-from cas_registry.worktree.scan import FileStat, scan
+from cas_registry.worktree.scan import FileStat, scan, scan_all
 from cas_registry.worktree.target import TEMPORARY_PREFIX
 from tests.support.folders import File, write_folder
 from tests.support.simulated import OpenedFiles
@@ -283,3 +283,22 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(AccessError, match=r"cannot read the folder .*secret: Permission denied"):
         scan([tmp_path])
+
+
+def test_all_of_a_folder_is_what_it_holds_whatever_a_commit_would_leave_out(tmp_path: Path) -> None:
+    for path in (".regignore", "a.so", ".git/config", ".reg/state.json", "sub/.reg/x", f"{TEMPORARY_PREFIX}1", "sub/a.so"):
+        _write(tmp_path / path, "*.so")
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    snapshot, left_out = scan_all(tmp_path)
+    assert [file.path for file in snapshot.files] == [".regignore", "a.so", "sub/a.so"]
+    assert left_out == (
+        ".git: no version holds that name",
+        f"{TEMPORARY_PREFIX}1: no version holds that name",
+        "link: a link to a folder (links to files are followed)",
+        "sub/.reg: no version holds that name",
+    )
+    assert scan([tmp_path / "sub"]).count == 1
+    with pytest.raises(NotFoundError):
+        scan_all(tmp_path / "nothing")
+    with pytest.raises(NotFoundError):
+        scan_all(tmp_path / "a.so")

@@ -98,7 +98,10 @@ def restore_version(stores: Stores, request: RetireRequest, commit: CommitId) ->
     refs = stores.refs(request.model)
     recorded = refs.introduction(commit)
     if recorded.entry.log != request.model:
-        raise InvalidInputError(f"{commit.short} is a version of model {recorded.entry.log!r}; restore it there")
+        taken_over = _taken_over(refs, commit)
+        if taken_over is None:
+            raise InvalidInputError(f"{commit.short} is a version of model {recorded.entry.log!r}; restore it there")
+        recorded = taken_over
     threats: Threats | None = None
     while True:
         head, table = refs.existing_head()
@@ -209,6 +212,16 @@ def _append(
         return False
     refs.log.write_hint(entry.n)
     return True
+
+
+def _taken_over(refs: ModelRefs, commit: CommitId) -> Recorded | None:
+    """The last entry of a log that introduces a commit made in another one: a fork's first, or that of a ref set at another model's version."""
+    head = refs.log.head()
+    for start in range(head.n, 0, -BATCH) if head else ():
+        for recorded in refs.log.read_many(range(start, max(0, start - BATCH), -1)):
+            if recorded.entry.commit == commit:
+                return recorded
+    return None
 
 
 def _map_before(refs: ModelRefs, head: Recorded, at: int, introduced: MapName) -> MapName:

@@ -84,6 +84,23 @@ def test_what_the_origin_retires_lives_on_in_the_fork(bench: Bench, tmp_path: Pa
     assert bench.registry.fsck(read_data=True).exit_code == 0
 
 
+def test_the_first_version_of_a_fork_is_retired_and_restored_as_any(bench: Bench, tmp_path: Path) -> None:
+    first = bench.commit("one")
+    bench.model.fork("eu")
+    bench.commit("two", "eu")
+    fork = bench.registry.model("eu")
+    fork.retire("v1")
+    with pytest.raises(NotFoundError, match=r"version 1 of model 'eu'.*was retired"):
+        fork.resolve("v1")
+    assert bench.model.resolve("main").commit.hex == first
+    fork.restore("v1")
+    assert fork.resolve("v1").commit.hex == first
+    with pytest.raises(ConflictError, match="not retired"):
+        fork.restore("v1")
+    fork.checkout("v1", tmp_path / "out")
+    assert bench.registry.fsck(read_data=True).exit_code == 0
+
+
 def test_a_model_that_is_there_is_not_forked_over(bench: Bench) -> None:
     bench.commit("one")
     bench.commit("other", "ranker")

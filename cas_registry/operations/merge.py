@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from cas_registry.errors import ConflictError, InvalidInputError, LimitError, MergeConflictError, NotFoundError
+from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, LimitError, MergeConflictError, NotFoundError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.entry import CommitStats, Entry, Ref, RefKind, RefTable, VersionRow
@@ -116,8 +116,19 @@ def merge_version(stores: Stores, request: MergeRequest, theirs: Version) -> Mer
             if report := _fast_forward(stores, request, ours, theirs, bases):
                 return report
             continue
-        if report := _merge(stores, refs, (head, table), request, ours, theirs, bases, known):
+        try:
+            report = _merge(stores, refs, (head, table), request, ours, theirs, bases, known)
+        except IntegrityError as error:
+            if not error.fields.get("missing") or not _has_moved(refs, head):
+                raise
+            continue  # it was retired and collected while it was read, and is not found next time
+        if report is not None:
             return report
+
+
+def _has_moved(refs: ModelRefs, head: Recorded) -> bool:
+    now = refs.log.head()
+    return now is not None and now.id != head.id
 
 
 def _branch_version(refs: ModelRefs, request: MergeRequest, table: RefTable) -> Version:

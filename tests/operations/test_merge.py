@@ -199,7 +199,7 @@ def test_a_branch_that_moves_meanwhile_is_merged_again(bench: Bench, moved: str)
     assert bench.model.show("main").commit.parents == (report.ours, report.theirs)
 
 
-@pytest.mark.parametrize("moment", ["get refs/m/HEAD", "create maps/", "create refs/m/0000000003"])
+@pytest.mark.parametrize("moment", ["get refs/m/HEAD", "get maps/", "create maps/", "create refs/m/0000000003"])
 def test_a_version_that_is_retired_and_collected_meanwhile_is_never_named(bench: Bench, moment: str) -> None:
     """Wherever the collection comes, the merge is refused or whole."""
     bench.commit(BASE)

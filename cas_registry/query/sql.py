@@ -171,7 +171,7 @@ def _with_version(field: Field, operator: Operator, reference: Reference, now_ms
     )
     there = _sql("(SELECT {} FROM version w WHERE w.id = {})", value_of(reference.field, now_ms=now_ms, version="w"), standing)
     return _sql(
-        "EXISTS (SELECT 1 FROM (SELECT {} AS here, {} AS there) "
+        "EXISTS (SELECT 1 FROM (SELECT {} AS here, {} AS there LIMIT 1) "
         "WHERE here {} there AND (here < '') = (there < '') AND (here < x'') = (there < x''))",
         value_of(field, now_ms=now_ms),
         there,

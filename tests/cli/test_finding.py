@@ -90,10 +90,12 @@ def test_a_mistake_is_pointed_at(story: Shell):
 
 
 def test_only_so_many_rows_are_shown_to_people(story: Shell, monkeypatch):
-    monkeypatch.setattr("cas_registry.cli.views.search._SHOWN", 1)
+    monkeypatch.setattr("cas_registry.cli.views.search.SHOWN", 1)
     shown = story.reg("search").lines
     assert len(shown) == 3
-    assert shown[-1].startswith("and 1 more")
+    assert shown[-1].startswith("and more; --top N")
+    assert len(story.reg("search", "--top", "2").lines) == 3
+    assert len(story.reg("search", "--csv").lines) == 3
     assert len(story.reg("search", "--json").json["versions"]) == 2
 
 

@@ -48,19 +48,25 @@ def search(
 
     What was written since the last search is read first; the rest is answered from an index on this machine.
     """
-    from cas_registry.cli.views.search import SEARCH, Search, csv_text, parse_columns
+    from cas_registry.cli.views.search import SEARCH, SHOWN, Search, csv_text, parse_columns
 
     if as_csv and session.out.format is not Format.HUMAN:
         raise click.UsageError("choose one format: --csv or --json or --quiet", click.get_current_context())
     wanted = parse_columns(columns) if columns else None
     chosen = None if everywhere else session.chosen_model
+    shown = SHOWN if top is None and session.out.is_human and not as_csv else None
     session.may_go_offline = not offline
     with session.progress() as progress:
         registry = session.offline if offline else session.registry
         found = registry.search(
-            condition, models=[chosen] if chosen else None, sort=sort, top=top, retired=retired, progress=progress
+            condition,
+            models=[chosen] if chosen else None,
+            sort=sort,
+            top=top if shown is None else shown + 1,
+            retired=retired,
+            progress=progress,
         )
     if as_csv:
         click.echo(csv_text(found, wanted, tame=sys.stdout.isatty()), nl=False, color=True)  # exactly as it is
     else:
-        session.out.show(SEARCH, Search(found, chosen, wanted, offline=offline))
+        session.out.show(SEARCH, Search(found, chosen, wanted, offline=offline, shown=shown))

@@ -11,19 +11,20 @@ from cas_registry.query.condition import Fact
 from cas_registry.query.fields import Field, Kind, parse_field
 from cas_registry.registry import Found, SearchResult
 
-_SHOWN = 100  # rows that somebody may still read
+SHOWN = 100  # rows that somebody may still read, who did not say how many
 _SHORT_ID = 12
 _SEEN_ANYWAY = frozenset({"model", "number", "tag", "branch", "age", "time", "author", "message"})
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What was found, in which model (None: in all), which columns to show, and whether the registry was not asked."""
+    """What was found, in which model (None: in all), which columns to show, whether the registry was not asked, and how much of it to show."""
 
     found: SearchResult
     model: str | None
     columns: Sequence[Field] | None = None
     offline: bool = False
+    shown: int | None = None  # so many rows for people, though more were found
 
 
 def parse_columns(names: str) -> tuple[Field, ...]:
@@ -87,7 +88,7 @@ def _human(search: Search, paper: Paper) -> Iterator[Line | Table]:
     if not found:
         yield ["No version matches" if found.condition else "There are no versions"]
         return
-    shown = found[:_SHOWN]
+    shown = found[: search.shown]
     if search.columns is not None:
         fields = list(search.columns)
         rows = [[_cell(field, row.value(field, now_ms=paper.now_ms), paper) for field in fields] for row in shown]
@@ -97,7 +98,7 @@ def _human(search: Search, paper: Paper) -> Iterator[Line | Table]:
         headers = ["version", "commit", *(field.key for field in fields), "age", "author", "message"]
         yield Table(headers, [_row(search, row, fields, paper) for row in shown], _right(fields))
     if len(found) > len(shown):
-        yield [f"and {len(found) - len(shown):,} more; --csv and --json print all, --top N as many as you like"]
+        yield ["and more; --top N shows as many as you like, --csv and --json all"]
 
 
 def _row(search: Search, row: Found, fields: Sequence[Field], paper: Paper) -> list[Cell]:

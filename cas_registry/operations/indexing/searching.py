@@ -100,7 +100,7 @@ def _values(connection: sqlite3.Connection, holders: set[int]) -> Mapping[int, M
     _want(connection, holders)
     found: dict[int, dict[str, Scalar]] = defaultdict(dict)
     rows = connection.execute(
-        "SELECT f.holder, n.text, f.value FROM wanted w JOIN fact f ON f.holder = w.id JOIN name n ON n.id = f.name ORDER BY n.text"
+        "SELECT f.holder, n.text, f.value FROM wanted w CROSS JOIN fact f ON f.holder = w.id CROSS JOIN name n ON n.id = f.name"
     )
     for holder, name, value in rows:
         found[holder][name] = scalar(value)
@@ -111,7 +111,7 @@ def _inputs(connection: sqlite3.Connection, holders: set[int]) -> Mapping[int, t
     _want(connection, holders)
     found: dict[int, tuple[str, ...]] = {}
     for holder, text in connection.execute(
-        "SELECT i.holder, i.text FROM wanted w JOIN input i ON i.holder = w.id ORDER BY i.holder, i.position"
+        "SELECT i.holder, i.text FROM wanted w CROSS JOIN input i ON i.holder = w.id ORDER BY i.holder, i.position"
     ):
         found[holder] = (*found.get(holder, ()), text)
     return found
@@ -121,13 +121,14 @@ def _refs(connection: sqlite3.Connection, versions: Iterable[int]) -> Mapping[tu
     _want(connection, versions)
     found: dict[tuple[int, str], tuple[str, ...]] = defaultdict(tuple)
     for version, kind, name in connection.execute(
-        "SELECT r.version, r.kind, r.name FROM wanted w JOIN ref r ON r.version = w.id ORDER BY r.name"
+        "SELECT r.version, r.kind, r.name FROM wanted w CROSS JOIN ref r ON r.version = w.id ORDER BY r.name"
     ):
         found[version, kind] = (*found[version, kind], name)
     return found
 
 
 def _want(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Put the ids that are wanted into a table to begin from: a cross join is what SQLite does not begin elsewhere."""
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (id INTEGER PRIMARY KEY)")
     connection.execute("DELETE FROM temp.wanted")
     connection.executemany("INSERT INTO temp.wanted VALUES (?)", ((identity,) for identity in ids))

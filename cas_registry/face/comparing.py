@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.blame import BlameReport
     from cas_registry.operations.comparison import Comparison
     from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.index import Index
     from cas_registry.operations.origins import Lineage
     from cas_registry.operations.usage import Family, ModelUsage, UsageReport
 
@@ -108,12 +109,18 @@ class Comparing(Contents):
         """What a version was made from, and what was made from it, over all models: parents, inputs, and versions that hold the very
         content of an input; `depth` steps either way (None: all the way).
 
-        Reads the commits on the way up, and for the way down all commits of the registry.
+        Reads the commits on the way up; the way down is told by the index of this machine, which is brought up to date first.
         """
-        from cas_registry.operations.origins import ScannedDescendants, trace
+        from cas_registry.operations.index import ask_index
+        from cas_registry.operations.origins import IndexedDescendants, trace
 
-        descendants = ScannedDescendants(self._stores, progress=progress or NoProgress())
-        return trace(self._stores, self.resolve(revision), descendants, up=up, down=down, depth=depth)
+        version, listener = self.resolve(revision), progress or NoProgress()
+
+        def question(index: Index) -> Lineage:
+            descendants = IndexedDescendants(index, self._stores.objects, progress=listener)
+            return trace(self._stores, version, descendants, up=up, down=down, depth=depth)
+
+        return ask_index(self._stores, self._world.cache_folder, question, now_ms=self._now_ms, progress=listener)
 
     def du(self, *revisions: str, progress: Progress | None = None) -> UsageReport:
         """What versions take (every one of this model, if none are named), each by itself and all together: raw and stored bytes, those

@@ -24,6 +24,7 @@ from cas_registry.model.ids import CommitId, EntryId, FileId, TreeId
 from cas_registry.model.note import decode_note
 from cas_registry.operations.indexing import database, holding, searching
 from cas_registry.operations.indexing.catching_up import catch_up
+from cas_registry.operations.indexing.intake import PARENT
 from cas_registry.operations.indexing.rows import Found, Holding, NoteRecord, Stay
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.query.condition import Condition, Fact
@@ -142,6 +143,14 @@ class Index:
     def made_from(self, commit: CommitId) -> tuple[Found, ...]:
         """The versions, of any model, that name this one as an input, newest first; retired ones too."""
         return tuple(self._ask(lambda connection: searching.find_made_from(connection, commit)))
+
+    def children(self, commit: CommitId) -> list[CommitId]:
+        """The commits, of any model, that have this one as a parent, oldest first."""
+        return self._ask(lambda connection: searching.find_named_by(connection, [f"{PARENT} {commit.hex}"]))
+
+    def named_by(self, sources: Sequence[str]) -> list[CommitId]:
+        """The commits, of any model, that name one of these as an input: the ids of commits (hex), or digests; oldest first."""
+        return self._ask(lambda connection: searching.find_named_by(connection, sources))
 
     def learn_trees(self, objects: ObjectStore, *, progress: Progress) -> None:
         """Read the folders of those versions whose folders are not known yet, so that `ids` and `holdings` know them."""

@@ -4,8 +4,8 @@
     input     a version of this registry, or data and models elsewhere, which its commit names
     content   an input from elsewhere whose digest is the id of a file that a version of this registry holds
 
-All of it is part of what commits are named by, so that nobody can change it later. The way up reads the commits on it. The way down is
-asked of a `Descendants`.
+All of it is part of what commits are named by, so that nobody can change it later. The way up reads the commits on it; the way down is
+asked of `Descendants`: the index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,14 @@ from typing import Protocol
 
 from cas_registry.errors import FormatError, IntegrityError, NotFoundError
 from cas_registry.model.commit import Commit
-from cas_registry.model.ids import CommitId, FileId, TreeId
+from cas_registry.model.ids import CommitId, FileId
 from cas_registry.model.inputs import Input
 from cas_registry.operations.history import KnownCommits
+from cas_registry.operations.index import Index
 from cas_registry.operations.progress import Progress
 from cas_registry.operations.version_files import list_files
-from cas_registry.store.refs import READ_BATCH, Version
+from cas_registry.store.objects import ObjectStore
+from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
 _BLAKE3 = "blake3:"  # of a digest that is a file's id here
@@ -261,63 +263,31 @@ def file_named(item: Input) -> FileId | None:
         return None
 
 
-class ScannedDescendants:
-    """Found by reading the logs of all models, once: an entry and a commit for each version. Memory grows with the versions, by some 200 bytes
-    each; trees are read only where a content is asked for."""
+class IndexedDescendants:
+    """What the index of this machine knows. Trees are read, into the index, only where a content is looked for."""
 
-    def __init__(self, stores: Stores, *, progress: Progress) -> None:
-        self._stores = stores
-        self._children: dict[CommitId, list[CommitId]] = {}
-        self._made_from: dict[CommitId, list[CommitId]] = {}
-        self._contents: dict[FileId, list[CommitId]] = {}
-        self._trees: dict[TreeId, tuple[int, CommitId]] = {}  # of each tree the first version: when, and which
-        models = sorted(stores.catalogue.models())
-        seen: set[CommitId] = set()
-        for done, model in enumerate(models, start=1):
-            self._scan(model, seen)
-            progress.update("log", done, len(models))
+    def __init__(self, index: Index, objects: ObjectStore, *, progress: Progress) -> None:
+        self._index = index
+        self._objects = objects
+        self._progress = progress
+        self._knows_trees = False
 
     def children(self, commit: CommitId) -> Sequence[CommitId]:
         """The commits that have this one as a parent."""
-        return self._children.get(commit, ())
+        return self._index.children(commit)
 
     def made_from(self, commit: CommitId) -> Sequence[CommitId]:
         """The commits that have this one as an input."""
-        return self._made_from.get(commit, ())
+        return self._index.named_by([commit.hex])
 
     def made_from_content(self, files: AbstractSet[FileId]) -> Sequence[CommitId]:
         """The commits that have an input with the digest of one of these files."""
-        return [commit for file, commits in self._contents.items() if file in files for commit in commits]
+        return self._index.named_by([f"{_BLAKE3}{file.hex}" for file in sorted(files)])
 
     def holders(self, files: AbstractSet[FileId]) -> Mapping[FileId, tuple[CommitId, str]]:
-        """For each of these files that there is, the first version that holds it, and its path there. Reads trees until all are found."""
-        found: dict[FileId, tuple[CommitId, str]] = {}
-        for tree, (_, commit) in sorted(self._trees.items(), key=lambda row: row[1][0]):
-            if found.keys() == files:
-                break
-            for file in list_files(self._stores.objects, tree)[0]:
-                if file.file_id in files:
-                    found.setdefault(file.file_id, (commit, file.path))
-        return found
-
-    def _scan(self, model: str, seen: set[CommitId]) -> None:
-        log = self._stores.log(model)
-        head = log.head()
-        for start in range(1, head.n + 1 if head else 1, READ_BATCH):
-            entries = log.read_many(range(start, min(start + READ_BATCH, (head.n if head else 0) + 1)))
-            named = [found.entry.commit for found in entries if found.entry.commit and found.entry.commit not in seen]
-            seen.update(named)
-            for identity, commit in zip(named, self._stores.objects.read_commits(named), strict=True):
-                self._take(identity, commit)
-
-    def _take(self, identity: CommitId, commit: Commit) -> None:
-        for parent in commit.parents:
-            self._children.setdefault(parent, []).append(identity)
-        for item in commit.inputs:
-            if item.commit is not None:
-                self._made_from.setdefault(item.commit, []).append(identity)
-            elif file := file_named(item):
-                self._contents.setdefault(file, []).append(identity)
-        first = self._trees.get(commit.tree)
-        if first is None or commit.time_ms < first[0]:
-            self._trees[commit.tree] = (commit.time_ms, identity)
+        """For each of these files that there is, the first version that holds it, and its path there."""
+        if not self._knows_trees:
+            self._index.learn_trees(self._objects, progress=self._progress)
+            self._knows_trees = True
+        held = {file: self._index.holdings(file) for file in files}
+        return {file: (found[0].commit, found[0].path) for file, found in held.items() if found}

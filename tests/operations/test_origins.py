@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from cas_registry.backends.memory import MemoryBackend
+from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.model.ids import CommitId
 from cas_registry.model.inputs import Input
 from cas_registry.operations.origins import file_named
@@ -140,3 +141,18 @@ def test_of_every_history_the_way_up_is_what_is_behind_and_the_way_down_the_same
 @pytest.mark.parametrize("digest", [None, "sha256:" + "0" * 64, "blake3:short", "blake3:" + "Z" * 64, "0" * 64])
 def test_other_digests_name_no_file(digest: str | None) -> None:
     assert file_named(Input("x", uri="s3://x", digest=digest)) is None
+
+
+def test_the_way_down_is_told_by_the_index_and_reads_no_other_commits(tmp_path: Path) -> None:
+    counting = CountingBackend(MemoryBackend("indexed"))
+    registry = make_registry(counting, make_world(tmp_path / "cache"))
+    base = commit(registry, tmp_path / "w", "base", b"base")
+    for number in range(80):
+        commit(registry, tmp_path / "w", f"m{number % 2}", str(number).encode())
+    tuned = commit(registry, tmp_path / "w", "tuned", b"tuned", Input("base", model="base", commit=base))
+    for _ in range(2):  # the first time makes the index
+        counting.reset()
+        found = registry.model("base").lineage("tip", up=False)
+        assert set(found.nodes) == {f"base@{base.hex}", f"tuned@{tuned.hex}"}
+    commits = {key for _, key in counting.keys if key.startswith("commits/")}
+    assert commits == {f"commits/{base.hex}", f"commits/{tuned.hex}"}

@@ -13,7 +13,7 @@ from cas_registry.query.condition import contains
 from cas_registry.query.fields import GROUPS
 
 APPLICATION_ID = 0x52_45_47_49  # "REGI": whose file it is
-SCHEMA_VERSION = 1  # to be raised with every change of what is below, or of what is put there
+SCHEMA_VERSION = 2  # to be raised with every change of what is below, or of what is put there
 _BUSY_S = 60.0  # how long one waits for another process's transaction, which takes a second
 _CACHE_KIB = 64 * 1024
 _SCHEMA = f"""

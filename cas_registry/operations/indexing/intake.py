@@ -5,7 +5,7 @@ hardly change from one to the next.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import blake3
@@ -26,6 +26,8 @@ _VERSION = (
     "model", "number", "at", "commit_id", "tree", "author", "message", "time", "size", "stored", "new", "files", "input", *GROUPS,
 )  # fmt: skip
 _INSERT_VERSION = f"INSERT INTO version ({', '.join(_VERSION)}) VALUES ({', '.join('?' * len(_VERSION))})"
+
+PARENT = "parent"  # before the id of a commit that a version came after
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,10 @@ class Intake:
 
     def _take_sources(self, model: int, batch: Batch) -> None:
         rows = [
-            (model, recorded.n, item.commit.hex)
+            (model, recorded.n, source)
             for recorded in batch.entries
             if recorded.entry.commit
-            for item in batch.commits[recorded.entry.commit].inputs
-            if item.commit is not None
+            for source in _sources(batch.commits[recorded.entry.commit])
         ]
         self._run_many(
             "INSERT OR IGNORE INTO made_from SELECT id, ?3 FROM version WHERE model = ?1 AND at = ?2",
@@ -240,3 +241,14 @@ class Intake:
             assert isinstance(known, int)  # noqa: S101 - as above
             self._names[text] = known
         return known
+
+
+def _sources(commit: Commit) -> Iterator[str]:
+    """What a version was made from, as `made_from` holds it: commits by id, those it came after by `parent` and the id, and digests."""
+    for item in commit.inputs:
+        if item.commit is not None:
+            yield item.commit.hex
+        elif item.digest is not None:
+            yield item.digest
+    for parent in commit.parents:
+        yield f"{PARENT} {parent.hex}"

@@ -19,6 +19,7 @@ _COLUMNS = (
     "v.retired",
 )  # fmt: skip
 _SELECT = f"SELECT v.id, v.input, {', '.join(f'v.{group}' for group in GROUPS)}, {', '.join(_COLUMNS)} FROM version v JOIN model m ON m.id = v.model"
+_VARIABLES = 500  # of a statement; SQLite takes some thousand
 _NEWEST_FIRST = "v.time DESC, m.name, v.number DESC"
 
 
@@ -58,6 +59,16 @@ def find_made_from(connection: sqlite3.Connection, source: CommitId) -> list[Fou
     text = f"{_SELECT} JOIN made_from f ON f.version = v.id WHERE f.source = ? ORDER BY {_NEWEST_FIRST}"
     with _snapshot(connection):
         return _whole(connection, connection.execute(text, (source.hex,)).fetchall())
+
+
+def find_named_by(connection: sqlite3.Connection, sources: Sequence[str]) -> list[CommitId]:
+    """The commits, of any model, that were made from any of these sources, as `made_from` holds them."""
+    found: dict[str, None] = {}
+    for batch in (sources[start : start + _VARIABLES] for start in range(0, len(sources), _VARIABLES)):
+        places = ", ".join("?" * len(batch))
+        text = f"SELECT v.commit_id FROM made_from f JOIN version v ON v.id = f.version WHERE f.source IN ({places}) ORDER BY v.time, v.model, v.number"
+        found.update((commit, None) for (commit,) in connection.execute(text, batch))
+    return [CommitId.parse(commit) for commit in found]
 
 
 @contextmanager

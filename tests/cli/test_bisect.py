@@ -1,11 +1,14 @@
 """`reg bisect`: a test of one's own, its exit status, and what is told on the way."""
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.shell import Shell, program
+from tests.cli.shell import TIMEOUT_S, Shell, command, program
 
 
 @pytest.fixture
@@ -53,9 +56,9 @@ def test_what_cannot_be_tested_leaves_suspects_and_exits_with_one(five: Shell) -
     assert "among 4 versions that could not be told apart" in found.stdout
 
 
-@pytest.mark.parametrize(("command", "words"), [("exit 128", "status 128"), ("kill -9 $$", "status -9")])
-def test_another_status_stops_the_search(five: Shell, command: str, words: str) -> None:
-    assert words in five.reg("bisect", "run", "main~4", "main", "--", "sh", "-c", command, code=2).stderr
+@pytest.mark.parametrize(("script", "words"), [("exit 128", "status 128"), ("kill -9 $$", "status -9")])
+def test_another_status_stops_the_search(five: Shell, script: str, words: str) -> None:
+    assert words in five.reg("bisect", "run", "main~4", "main", "--", "sh", "-c", script, code=2).stderr
 
 
 def test_a_call_that_cannot_work_is_refused(five: Shell) -> None:
@@ -109,3 +112,24 @@ def test_what_was_edited_in_the_folder_is_not_overwritten_unasked(five: Shell) -
     assert (five.folder / "look" / "n").read_text() == "mine"
     five.reg("bisect", "good", "--force")
     assert (five.folder / "look" / "n").read_text() == "4"
+
+
+def test_ctrl_c_stops_the_test_and_leaves_no_folder(five: Shell, tmp_path: Path) -> None:
+    temporary, ready = tmp_path / "tmp", tmp_path / "ready"
+    temporary.mkdir()
+    os.mkfifo(ready)
+    test = f"echo $PWD > {ready}; exec sleep 60"
+    process = subprocess.Popen(
+        command("bisect", "run", "v1", "v5", "--", "sh", "-c", test),
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a group of its own, which Ctrl-C reaches as a whole
+    )
+    folder = Path(ready.read_text().strip())  # until the test runs
+    assert folder.is_relative_to(temporary)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert b"interrupted" in told
+    assert list(temporary.iterdir()) == []

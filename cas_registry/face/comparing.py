@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import fspath
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from cas_registry.errors import InvalidInputError
 from cas_registry.face.contents import Contents
 from cas_registry.face.world import AnyPath, World
+from cas_registry.model.ids import CommitId
+from cas_registry.model.note import Note
 from cas_registry.model.revision import parse_revision
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.store.refs import Version
@@ -34,11 +36,10 @@ class Comparing(Contents):
         """Two or more versions side by side: metrics, params, labels, inputs, framework, packages, environment, code, files and tensors,
         or only some of these. They may be of several models (`other@prod`).
 
-        Reads commits, trees and maps, no data. InvalidInputError for fewer than two, and for a section that there is not.
+        Labels and metrics are told with what notes say of them. Reads commits, trees and maps, no data. InvalidInputError for fewer than
+        two, and for a section that there is not.
         """
-        from cas_registry.operations.comparison import compare_versions
-
-        return compare_versions(self._stores, [self.resolve(revision) for revision in revisions], only)
+        return _compare(self._stores, self._world, [self.resolve(revision) for revision in revisions], only)
 
     def bisect(
         self,
@@ -146,9 +147,7 @@ class ComparingModels:
 
     def compare(self, *revisions: str, only: Collection[str] = ()) -> Comparison:
         """`Model.compare` of versions that name their models (`fraud@prod`). InvalidInputError for one that does not."""
-        from cas_registry.operations.comparison import compare_versions
-
-        return compare_versions(self._stores, [self._named(revision) for revision in revisions], only)
+        return _compare(self._stores, self._world, [self._named(revision) for revision in revisions], only)
 
     def _named(self, revision: str) -> Version:
         parsed = parse_revision(revision)
@@ -168,6 +167,26 @@ class ComparingModels:
         from cas_registry.operations.usage import find_families
 
         return find_families(self._stores, progress=progress or NoProgress())
+
+
+def _compare(stores: Stores, world: World, versions: Sequence[Version], only: Collection[str]) -> Comparison:
+    from cas_registry.operations.comparison import compare_versions
+
+    return compare_versions(stores, versions, only, _notes(stores, world, versions))
+
+
+def _notes(stores: Stores, world: World, versions: Sequence[Version]) -> Mapping[CommitId, Sequence[Note]]:
+    """What was said of versions later. A log says how many notes it has; the index is asked where there are any."""
+    heads = {log: stores.log(log).head() for log in {version.log for version in versions}}
+    noted = [version for version in versions if (head := heads[version.log]) and head.entry.notes]
+    if not noted:
+        return {}
+    from cas_registry.operations.index import ask_index
+
+    def question(index: Index) -> dict[CommitId, Sequence[Note]]:
+        return {version.commit: [record.note for record in index.notes(version.log, version.commit)] for version in noted}
+
+    return ask_index(stores, world.cache_folder, question, now_ms=world.clock_ns() // 1_000_000)
 
 
 def _judgement(passed: bool | None) -> Judgement:  # noqa: FBT001 - what a test returns

@@ -12,12 +12,14 @@ from enum import StrEnum
 from cas_registry.errors import InvalidInputError
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
-from cas_registry.model.ids import FileId
+from cas_registry.model.ids import CommitId, FileId
 from cas_registry.model.inputs import Input
+from cas_registry.model.note import Note
 from cas_registry.model.tree import Mode
 from cas_registry.operations.tensor_equality import same_by_maps
 from cas_registry.operations.tensors import StoredTensor, stored_tensors
 from cas_registry.operations.version_files import VersionFile, list_files
+from cas_registry.query.facts import amended
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
@@ -93,17 +95,24 @@ class Comparison:
     parts: tuple[Part, ...]
 
 
-def compare_versions(stores: Stores, versions: Sequence[Version], only: Collection[str] = ()) -> Comparison:
-    """Compare two or more versions, in all sections or in those named. InvalidInputError for fewer, or for a section that there is not."""
+def compare_versions(
+    stores: Stores,
+    versions: Sequence[Version],
+    only: Collection[str] = (),
+    notes: Mapping[CommitId, Sequence[Note]] | None = None,
+) -> Comparison:
+    """Compare two or more versions, in all sections or in those named; labels and metrics with what `notes` say of them later, in that
+    order. InvalidInputError for fewer, or for a section that there is not."""
     if len(versions) < _ENDS:
         raise InvalidInputError("name two or more versions to compare")
     wanted = _sections(only)
     commits = stores.objects.read_commits([version.commit for version in versions])
+    said = [(notes or {}).get(version.commit, ()) for version in versions]
     read: Mapping[Section, Callable[[], Iterator[ComparedRow]]] = {
         Section.INPUTS: lambda: _scalar_rows([_inputs(commit.inputs) for commit in commits]),
         Section.FILES: lambda: _file_rows(stores, versions),
         Section.TENSORS: lambda: _tensor_rows(stores, versions),
-        **{section: _Scalars(section, commits) for section in Section if section not in _READ_OTHERWISE},
+        **{section: _Scalars(section, commits, said) for section in Section if section not in _READ_OTHERWISE},
     }
     return Comparison(
         tuple(versions),
@@ -125,13 +134,20 @@ _READ_OTHERWISE = frozenset((Section.INPUTS, Section.FILES, Section.TENSORS))
 
 @dataclass(frozen=True, slots=True)
 class _Scalars:
-    """Reads a flat map of commits."""
+    """Reads a flat map of commits, as notes amend it."""
 
     section: Section
     commits: Sequence[Commit]
+    notes: Sequence[Sequence[Note]]
 
     def __call__(self) -> Iterator[ComparedRow]:
-        return _scalar_rows([getattr(commit, self.section.value) for commit in self.commits])
+        return _scalar_rows([self._column(commit, said) for commit, said in zip(self.commits, self.notes, strict=True)])
+
+    def _column(self, commit: Commit, said: Sequence[Note]) -> Mapping[str, Scalar]:
+        values: Mapping[str, Scalar] = getattr(commit, self.section.value)
+        for note in said:
+            values = amended(self.section.value, values, note)
+        return values
 
 
 def _inputs(inputs: Sequence[Input]) -> dict[str, Scalar]:

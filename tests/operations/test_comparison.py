@@ -1,6 +1,8 @@
 """Versions side by side: every section, what is the same, what differs, and what cannot be told."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import pytest
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.errors import InvalidInputError
+from cas_registry.model.entry import Operation
 from cas_registry.model.inputs import Input
+from cas_registry.model.note import Note
 from cas_registry.registry import ComparedRow, Comparison, FileValue, Registry, Section, TensorValue
 from tests.operations.test_deltas import fp32
 from tests.support.folders import KIB, File, write_folder
@@ -145,3 +149,28 @@ def test_a_call_that_cannot_work_is_refused(registry: Registry, tmp_path: Path) 
         model.compare("main", "main", only=["colour"])
     with pytest.raises(InvalidInputError, match="MODEL@main"):
         registry.compare("m@main", "main")
+
+
+def note(registry: Registry, model: str, **said: Any) -> None:
+    """A note in a model's log."""
+    refs = registry._stores.refs(model)
+    head, table = refs.existing_head()
+    entry = refs.next_entry(head, table, registry=registry.id, time_ms=0, who="ana", why="")
+    assert refs.log.append(replace(entry, op=Operation.NOTE, note=Note(**said), notes=entry.notes + 1))
+
+
+def test_labels_and_metrics_are_told_as_notes_amend_them(registry: Registry, tmp_path: Path) -> None:
+    model = registry.model("m")
+    one = commit_after(
+        model, tmp_path / "w", {"f": File(b"1")}, [], metrics={"auc": 0.9, "loss": 1}, labels={"team": "a", "gone": True}
+    )
+    two = commit_after(model, tmp_path / "w", {"f": File(b"2")}, [one], metrics={"auc": 0.9})
+    assert rows(model.compare(one, two), Section.METRICS)["auc"].same
+    commit = model.resolve(one).commit
+    note(registry, "m", commit=commit, metrics={"auc": 0.95, "fresh": 1}, labels={"gone": None})
+    note(registry, "m", commit=commit, metrics={"auc": 0.96}, labels={"team": "b"})
+    found = model.compare(one, two)
+    assert {name: row.values for name, row in rows(found, Section.METRICS).items()} == {
+        "auc": (0.96, 0.9), "fresh": (1, None), "loss": (1, None),
+    }  # fmt: skip
+    assert {name: row.values for name, row in rows(found, Section.LABELS).items()} == {"team": ("b", None)}

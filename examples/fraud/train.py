@@ -49,9 +49,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        np.savez(
-            folder / "model.npz", mean=scaler.mean_, scale=scaler.scale_, weights=model.coef_[0], bias=model.intercept_
-        )
+        np.savez(folder / "model.npz", mean=scaler.mean_, scale=scaler.scale_, weights=model.coef_[0], bias=model.intercept_)
         (folder / "config.json").write_text(json.dumps({"features": FEATURES, "threshold": 0.5}, indent=1) + "\n")
         unit = "cents" if arguments.amounts_in_cents else "euros"
         (folder / "README.md").write_text(CARD.format(rows=arguments.rows, unit=unit))

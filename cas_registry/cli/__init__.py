@@ -39,7 +39,7 @@ _TABLE = (
             "cat": (f"{_VERBS}.files", "Write a file of a version to standard output."),
             "diff": (f"{_VERBS}.diff", "Show what differs between two versions."),
             "search": (f"{_VERBS}.search", "Find versions by params, metrics, labels, tags, author, age."),
-            "whence": (f"{_VERBS}.whence", "Find the versions that hold a file, and whether one ever was prod."),
+            "whence": (f"{_VERBS}.whence", "Find the versions that hold a file, and where they stood."),
             "compare": (f"{_VERBS}.compare", "Show two or more versions side by side, differences first."),
             "lineage": (f"{_VERBS}.lineage", "Show what a version was made from, and what came of it."),
             "blame": (f"{_VERBS}.blame", "Show which version last changed each file or tensor."),
@@ -58,7 +58,7 @@ _TABLE = (
         "Serving",
         {
             "deploy": (f"{_VERBS}.deploy", "Put a version into a folder of its own and switch to it."),
-            "watch": (f"{_VERBS}.watch", "Tell when a name stands for another version; deploy it, run a command."),
+            "watch": (f"{_VERBS}.watch", "Follow a name: deploy what it stands at, run a command."),
             "promote": (f"{_VERBS}.promotion", "Move a tag once its rules are met, and say why."),
             "rollback": (f"{_VERBS}.promotion", "Move a tag back to where it stood before."),
         },

@@ -11,8 +11,8 @@ def payments(count: int, *, seed: int) -> tuple[npt.NDArray[np.float64], npt.NDA
     random = np.random.default_rng(seed)
     amount = random.lognormal(3.5, 1.0, count)
     hour = random.integers(0, 24, count)
-    abroad = random.random(count) < 0.1
-    new_device = random.random(count) < 0.15
+    abroad = random.binomial(1, 0.1, count)
+    new_device = random.binomial(1, 0.15, count)
     burst = random.poisson(0.7, count)
     pause = random.exponential(5.0, count)
     rows = np.column_stack([amount, hour, abroad, new_device, burst, pause]).astype(np.float64)

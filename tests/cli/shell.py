@@ -101,8 +101,9 @@ def on_terminal(
     """
     terminal, theirs = pty.openpty()
     set_columns(terminal, columns)
+    around = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}  # the terminal tells
     process = subprocess.Popen(
-        words, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", **environment}, close_fds=True
+        words, stdin=theirs, stdout=theirs, stderr=theirs, env={**around, "TERM": "xterm", **environment}, close_fds=True
     )
     os.close(theirs)
     shown = b""

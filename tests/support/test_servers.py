@@ -108,7 +108,7 @@ def test_tests_live_in_their_own_world():
     home = Path.home()
     assert home.is_dir()
     assert list(home.iterdir()) == []
-    assert {name for name in os.environ if name.startswith(("AWS_", "REG_"))} == {"AWS_EC2_METADATA_DISABLED"}
+    assert {name for name in os.environ if name.startswith(("AWS_", "REG_"))} == {"AWS_EC2_METADATA_DISABLED", "REG_CAPTURE"}
     for name in ("CACHE", "CONFIG", "DATA", "STATE"):
         assert Path(os.environ[f"XDG_{name}_HOME"]).parent == home
     (home / "left").write_text("by a test")

@@ -55,19 +55,19 @@ _TABLE = (
         },
     ),
     VerbGroup(
-        "Serving",
+        "Promotion",
         {
-            "deploy": (f"{_VERBS}.deploy", "Put a version into a folder of its own and switch to it."),
-            "watch": (f"{_VERBS}.watch", "Follow a name: deploy what it stands at, run a command."),
+            "note": (f"{_VERBS}.notes", "Say something of a version later, or list what was said."),
+            "approve": (f"{_VERBS}.notes", "Approve, or refuse, that a tag moves to a version."),
             "promote": (f"{_VERBS}.promotion", "Move a tag once its rules are met, and say why."),
             "rollback": (f"{_VERBS}.promotion", "Move a tag back to where it stood before."),
         },
     ),
     VerbGroup(
-        "Notes",
+        "Serving",
         {
-            "note": (f"{_VERBS}.notes", "Say something of a version later, or list what was said."),
-            "approve": (f"{_VERBS}.notes", "Approve, or refuse, that a tag moves to a version."),
+            "deploy": (f"{_VERBS}.deploy", "Put a version into a folder of its own and switch to it."),
+            "watch": (f"{_VERBS}.watch", "Follow a name: deploy what it stands at, run a command."),
         },
     ),
     VerbGroup(
@@ -111,8 +111,8 @@ _TABLE = (
     subcommand_metavar="VERB ...",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Options of this page may also follow the verb. REV is a tag, a branch, main~2, main@{3}, main@{2026-11-01}, or 8 or more "
-    "hex digits of a commit; MODEL@REV:PATH names a model and a file too.",
+    epilog="Options of this page may also follow the verb. REV is a tag, a branch, v17, main~2, main@{3}, main@{2026-11-01}, or 8 or more "
+    "hex digits of a commit; MODEL@REV:PATH names a model and a file too, release:NAME/MODEL what a release names.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="reg", message="%(prog)s %(version)s")
 @global_options

@@ -25,7 +25,8 @@ from cas_registry.model.note import decode_note
 from cas_registry.operations.indexing import database, holding, searching
 from cas_registry.operations.indexing.catching_up import catch_up
 from cas_registry.operations.indexing.intake import PARENT
-from cas_registry.operations.indexing.rows import Found, Holding, NoteRecord, Stay
+from cas_registry.operations.indexing.rows import Found, Holding, Stay
+from cas_registry.operations.notes import NoteRecord
 from cas_registry.operations.progress import NoProgress, Progress
 from cas_registry.query.condition import Condition, Fact
 from cas_registry.query.order import Order

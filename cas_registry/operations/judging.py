@@ -12,6 +12,7 @@ from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
 from cas_registry.model.commit import Commit, encode_commit
 from cas_registry.model.entry import CommitStats, RefKind, VersionRow
 from cas_registry.model.ids import CommitId
+from cas_registry.operations.card import CARD_NAMES
 from cas_registry.operations.notes import NoteRecord, find_notes, is_same_person, note_record
 from cas_registry.operations.rules import Applied, Candidate, Scene, Verdict, judge_who, matches
 from cas_registry.operations.signing import Signer, signers_of
@@ -24,7 +25,6 @@ from cas_registry.store.log import Recorded
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
 
-CARD_NAMES = ("MODEL_CARD.md", "README.md")  # right in the version's root
 _NAMED = 5  # files or people told in a verdict
 _SHOWN = 200  # characters of what somebody said
 

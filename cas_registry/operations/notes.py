@@ -38,19 +38,36 @@ class NoteRequest:
 
 @dataclass(frozen=True, slots=True)
 class NoteRecord:
-    """What entry `n` of a model's log says of a version: `labels` set (None: taken away), `metrics`, whether it is `approved` or refused to
-    stand at `tag`, and `text`."""
+    """A note as entry `n` of a model's log holds it: who said so and when, and in `text` what they said beside it."""
 
     n: int
     id: EntryId
-    commit: CommitId
+    note: Note
     time_ms: int
     who: str
     text: str
-    labels: Mapping[str, Scalar]
-    metrics: Mapping[str, Scalar]
-    tag: str | None
-    approved: bool | None
+
+    @property
+    def commit(self) -> CommitId:
+        return self.note.commit
+
+    @property
+    def labels(self) -> Mapping[str, Scalar]:
+        """Labels that are set (None: taken away)."""
+        return self.note.labels
+
+    @property
+    def metrics(self) -> Mapping[str, Scalar]:
+        return self.note.metrics
+
+    @property
+    def tag(self) -> str | None:
+        """The tag that the version is `approved` for, or refused."""
+        return self.note.tag
+
+    @property
+    def approved(self) -> bool | None:
+        return self.note.approved
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +137,7 @@ def note_record(recorded: Recorded) -> NoteRecord:
     """The note that an entry is."""
     entry, note = recorded.entry, recorded.entry.note
     assert note is not None  # noqa: S101 - only notes are asked about
-    return NoteRecord(
-        recorded.n, recorded.id, note.commit, entry.time_ms, entry.who, entry.why, note.labels, note.metrics, note.tag, note.approved
-    )  # fmt: skip
+    return NoteRecord(recorded.n, recorded.id, note, entry.time_ms, entry.who, entry.why)
 
 
 def is_same_person(one: str, other: str) -> bool:

@@ -200,10 +200,10 @@ def test_notes_are_kept_with_who_said_so_and_change_what_is_found(bench: Bench) 
     assert bench.found("metrics.auc > 0.9") == ["fraud v1"]
     with bench.open() as index:
         (measured, approved) = index.notes("fraud", first)
-    assert (measured.n, measured.who, measured.why, measured.time_ms) == (4, "ana", "measured again", 5)
+    assert (measured.n, measured.who, measured.text, measured.time_ms) == (4, "ana", "measured again", 5)
     assert measured.note == Note(first, metrics={"auc": 0.99})
     assert (approved.note.tag, approved.note.approved, approved.who) == ("prod", True, "bob")
-    assert approved.entry == bench.registry._stores.log("fraud").read(5).id
+    assert approved.id == bench.registry._stores.log("fraud").read(5).id
 
 
 def test_retired_versions_are_left_out_until_they_come_back(bench: Bench, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.backends.wrappers import CountingBackend
+from cas_registry.model.maps import Covers
 from cas_registry.operations import placing
 from cas_registry.operations.usage import live_versions
-from cas_registry.operations.version_files import list_files, locate_files
+from cas_registry.operations.version_files import list_files
 from cas_registry.registry import Registry, Usage, Version, registry_over
 from tests.operations.test_deltas import fp32
 from tests.support.folders import KIB, MIB, File, make_bytes, write_folder
@@ -31,13 +32,19 @@ CONTENTS = [
 
 
 def needs(registry: Registry, version: Version) -> dict[tuple[str, int], int]:
-    """The places that a version's chunks and their bases lie at, with their bytes: the long way round."""
+    """The places at which chunks of a version and their bases lie by any of its maps, with their bytes: the long way round.
+
+    Two maps of one version may know the same file at two places, after a repack; both copies are needed.
+    """
     objects = registry._stores.objects
+    root, _ = objects.read_map(version.map)
     found: dict[tuple[str, int], int] = {}
-    for row in locate_files(objects, version.map, list_files(objects, version.tree)[0]).values():
-        for item in row:
-            for located in (item, *([item.base] if item.base else ())):
-                found[located.pack.name.hex, located.placement.offset] = located.placement.stored_bytes
+    for file in list_files(objects, version.tree)[0]:
+        keys = ((Covers.FILE, file.entry.id.digest), (Covers.FOLDER, file.folder.digest))
+        below = objects.read_maps([root.references[key] for key in keys if key in root.references])
+        for chunk_map in (root, *below):
+            if file.entry.id.digest in chunk_map.files:
+                found |= {(pack.name.hex, offset): stored for pack, offset, stored in chunk_map.places(file.entry.id.digest)}
     return found
 
 

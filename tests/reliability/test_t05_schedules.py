@@ -186,7 +186,7 @@ def test_every_version_survives_every_schedule(world: World, matrix: Row, first:
         check(world, store)
         stopped += any(isinstance(actor.error, Stopped) for actor in actors)
         matrix.count()
-    assert world.outcomes["deleted"] > BATCH
+    assert world.outcomes["deleted"] > BATCH // 2  # garbage goes, though a retirement looks for who needs it first
     assert world.outcomes["retired"] > BATCH / 2
     assert stopped > BATCH / 10
 

@@ -94,7 +94,7 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
             "-master.volumeSizeLimitMB=256",
             "-master.volumePreallocate=false",
             f"-volume.port={first_port + 2}",
-            "-volume.max=50",
+            "-volume.max=200",
             "-volume.preStopSeconds=0",
             "-filer",
             f"-filer.port={first_port + 3}",

@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 @click.option("--packages", is_flag=True, help="List the installed packages.")
 @click.option("--code-diff", is_flag=True, help="Print what was not in git's commit, where it was kept.")
 def show(session: Session, revision: str, packages: bool, code_diff: bool) -> None:
-    """Show a version (by default main): who, when, message, params, metrics, what it was made from and where, its card, files and what
-    it cost.
+    """Show a version (by default main): who, when, message, params, metrics, what it was made from and where, its card, what was
+    said of it later, files and what it cost.
     """
     from cas_registry.cli.views.show import SHOW, Shown
 
     model = session.model(revision)
     info = model.show(revision)
     files = model.files(revision)
-    shown = Shown(info, files, _card(model, info.version.commit.hex, files), packages=packages, code_diff=code_diff)
-    session.out.show(SHOW, shown)
+    commit = info.version.commit.hex
+    notes = session.registry.model(info.version.model).notes(commit)
+    session.out.show(SHOW, Shown(info, files, _card(model, commit, files), notes, packages=packages, code_diff=code_diff))
 
 
 def _card(model: "Model", revision: str, files: "list[FileInfo]") -> "Card | None":

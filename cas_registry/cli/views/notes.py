@@ -73,8 +73,13 @@ def _notes_human(listed: Notes, paper: Paper) -> Iterator[Line]:
     if not listed.notes:
         yield [f"Nothing was said of {listed.revision} of {listed.model} (reg note REV -m TEXT)"]
     for note in listed.notes:
-        yield [Styled(note.who, "bold"), Styled(f"  {text.age(note.time_ms, paper.now_ms)}, entry {note.n}", "dim")]
-        yield from _lines(note)
+        yield from note_lines(note, paper)
+
+
+def note_lines(note: NoteRecord, paper: Paper) -> Iterator[Line]:
+    """A note, under who said it and when."""
+    yield [Styled(note.who, "bold"), Styled(f"  {text.age(note.time_ms, paper.now_ms)}, entry {note.n}", "dim")]
+    yield from _lines(note)
 
 
 def _lines(note: NoteRecord) -> Iterator[Line]:

@@ -1,16 +1,17 @@
 """`reg show`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cas_registry.cli import text
 from cas_registry.cli.output import Cell, Document, Line, Paper, Styled, Table, View
 from cas_registry.cli.views.card import card_fields, field_text
 from cas_registry.cli.views.fields import input_fields, input_text, names_of, time_fields
+from cas_registry.cli.views.notes import note_fields, note_lines
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.on_load import OnLoad
-from cas_registry.registry import Card, Column, FileInfo, Schema, VersionInfo
+from cas_registry.registry import Card, Column, FileInfo, NoteRecord, Schema, VersionInfo
 
 _LARGEST = 8
 _CARD_FIELDS = (
@@ -25,11 +26,12 @@ _CARD_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A version with its files and its card; `packages` and `code_diff` say whether those are wanted whole."""
+    """A version with its files, its card and what was said of it later; `packages` and `code_diff` say whether those are wanted whole."""
 
     info: VersionInfo
     files: list[FileInfo]
     card: Card | None = None
+    notes: Sequence[NoteRecord] = ()
     packages: bool = False
     code_diff: bool = False
 
@@ -66,6 +68,7 @@ def _document(shown: Shown) -> Document:
         "inputs": [input_fields(item) for item in commit.inputs],
         "schema": _schema_fields(commit.schema) if commit.schema else None,
         "card": card_fields(shown.card) if shown.card else None,
+        "notes": [note_fields(note) for note in shown.notes],
         "branches": list(shown.info.branches),
         "tags": list(shown.info.tags),
         "files": len(shown.files),
@@ -89,6 +92,9 @@ def _human(shown: Shown, paper: Paper) -> Iterator[Line | Table]:
         yield from _schema(commit.schema)
     if shown.card:
         yield from _card(shown.card)
+    for note in shown.notes:
+        yield [""]
+        yield from note_lines(note, paper)
     yield [""]
     yield from _files(shown)
     if shown.files:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.entry import RefKind
-from cas_registry.model.ids import CommitId, EntryId, FileId, TreeId
-from cas_registry.model.note import Note
+from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.query.condition import Fact
 from cas_registry.query.fields import GROUPS, Field
 
@@ -77,18 +76,6 @@ class Found:
             "branch": self.branches,
             "input": self.inputs,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class NoteRecord:
-    """A note as entry `n` of a model's log holds it: who said so, when, and why."""
-
-    n: int
-    entry: EntryId
-    note: Note
-    time_ms: int
-    who: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

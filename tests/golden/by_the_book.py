@@ -30,10 +30,17 @@ def read_format(root: Path) -> dict[str, Any]:
     return value
 
 
+def log_folder(root: Path, log: str) -> Path:
+    """Where the entries of a log are: `"catalogue"`, a model's name, or `"release:"` and a release's."""
+    if log.startswith("release:"):
+        return root / "releases" / log.removeprefix("release:")
+    return root / "catalogue" if log == "catalogue" else root / "refs" / log
+
+
 def read_log(root: Path, model: str) -> list[dict[str, Any]]:
-    """All entries of a model's log, the chain of hashes checked."""
+    """All entries of a log, the chain of hashes checked."""
     registry = read_format(root)["registry"]
-    folder = root / "catalogue" if model == "catalogue" else root / "refs" / model
+    folder = log_folder(root, model)
     entries: list[dict[str, Any]] = []
     previous = None
     while (path := folder / f"{len(entries) + 1:010d}").exists():
@@ -62,6 +69,67 @@ def read_remap(root: Path, entry: Mapping[str, Any]) -> dict[int, str | None]:
     assert [at for at, _ in rows] == sorted({at for at, _ in rows})
     assert 0 < rows[0][0] <= rows[-1][0] < entry["n"]
     return dict(rows)
+
+
+def read_notes(root: Path, model: str) -> list[dict[str, Any]]:
+    """The entries of a model's log that are notes, as each entry counts them."""
+    found: list[dict[str, Any]] = []
+    known: set[str] = set()
+    for entry in read_log(root, model):
+        known |= {row[1] for section in read_refs(root, entry).values() for row in section.values() if len(row) > 1}
+        known |= {entry["commit"]} - {None}
+        assert (entry["op"] == "note") == (entry["note"] is not None)
+        if note := entry["note"]:
+            assert note.keys() == {"commit", "labels", "metrics", "tag", "approved"}
+            assert note["commit"] in known
+            assert (note["tag"] is None) == (note["approved"] is None)
+            found.append(entry)
+        assert entry["notes"] == len(found)
+    return found
+
+
+def read_said(root: Path, model: str, commit: str) -> dict[str, dict[Any, Any]]:
+    """What is said of a version by now: its commit's labels and metrics with those of notes over them, and the last word of each person and tag."""
+    body = _json(_named(root, "commits", commit, "commit"), "commit")
+    said: dict[str, dict[Any, Any]] = {"labels": dict(body["labels"]), "metrics": dict(body["metrics"]), "words": {}}
+    for entry in read_notes(root, model):
+        note = entry["note"]
+        if note["commit"] == commit:
+            said["labels"] |= note["labels"]
+            said["metrics"] |= note["metrics"]
+            said["words"] |= {(entry["who"], note["tag"]): note["approved"]} if note["tag"] else {}
+    said["labels"] = {name: value for name, value in said["labels"].items() if value is not None}
+    return said
+
+
+def read_rules(root: Path, model: str, tag: str) -> dict[str, dict[str, Any]]:
+    """The rules of a tag by the patterns that match its name: a model's own in place of one of all models with the same pattern."""
+    rules = read_log(root, "catalogue")[-1]["rules"] or {}
+    found = {**rules.get("*", {}), **rules.get(model, {})}
+    assert all(rule.keys() == {"who", "approvals", "approvers", "when", "checks", "after"} for rule in found.values())
+    return {pattern: rule for pattern, rule in found.items() if _matches(pattern, tag)}
+
+
+def _matches(pattern: str, tag: str) -> bool:
+    first, *others = pattern.split("*", 1)
+    if not others:
+        return tag == pattern
+    return tag.startswith(first) and any(_matches(others[0], tag[at:]) for at in range(len(first), len(tag) + 1))
+
+
+def read_release(root: Path, name: str) -> dict[str, list[Any]]:
+    """The version of each model that a release names last, as a row of a ref table: with the map that the model's log has for it."""
+    catalogue = read_log(root, "catalogue")
+    assert catalogue[-1]["releases"][name][0] == "live"
+    found: dict[str, list[Any]] = {}
+    for model, (commit, at, number, tree) in read_log(root, f"release:{name}")[-1]["release"].items():
+        log = read_log(root, model)
+        entry = log[at - 1]
+        assert (entry["commit"], entry["n"], entry["versions"], entry["tree"]) == (commit, at, number, tree)
+        root_map = read_remap(root, log[-1]).get(at, entry["map"])
+        assert root_map is not None, "retired"
+        found[model] = [at, commit, at, number, tree, root_map]
+    return found
 
 
 def read_version(root: Path, row: list[Any]) -> dict[str, tuple[str, bytes]]:
@@ -340,7 +408,7 @@ def write_registry(root: Path, model: str, files: Files, *, time_ms: int) -> Non
 
 
 def _append(root: Path, entry: dict[str, Any]) -> str:
-    folder = root / "catalogue" if entry["log"] == "catalogue" else root / "refs" / entry["log"]
+    folder = log_folder(root, entry["log"])
     data = sealed({**entry, "nonce": os.urandom(16).hex()}, "entry")
     _write(folder / f"{entry['n']:010d}", data)
     return data[:64].decode()

@@ -8,6 +8,8 @@ writer's choices are made smaller, so that a few hundred KiB have maps of their 
 
 import json
 import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from unittest.mock import patch
@@ -17,8 +19,11 @@ from blake3 import blake3
 from cas_registry.model.entry import RefKind
 from cas_registry.model.inputs import Input
 from cas_registry.model.keep import Best, Keep
+from cas_registry.model.rules import TagRule
+from cas_registry.model.schema import Column, Schema
 from cas_registry.operations import placing, repack, repack_writing
-from cas_registry.registry import Model, Registry, init_registry
+from cas_registry.operations.capture import Captured
+from cas_registry.registry import Model, Registry, init_registry, open_registry
 from cas_registry.settings import Settings
 from cas_registry.store import refs
 from tests.golden.by_the_book import Files
@@ -27,6 +32,27 @@ HERE = Path(__file__).parent
 GOLDEN, EXPECTED = HERE / "format-1", HERE / "format-1.json"
 NOON_NS = 1_764_590_400_000_000_000  # 2025-12-01T12:00:00Z
 MINUTE_NS = 60 * 10**9
+
+
+@dataclass(frozen=True)
+class Told(Settings):
+    """A world in which commits tell of surroundings that are the same on every machine."""
+
+    def capture(self, folder: Path, *, diff: bool = False) -> Captured | None:
+        return Captured(
+            code={
+                "repository": "https://example.org/digits",
+                "commit": "9fceb02d0ae598e95dc970b74767f19372d61af8",
+                "dirty": False,
+            },
+            environment={"python": "3.11.9", "cpus": 8, "memory_gib": 31.25, "gpu.0": None},
+            packages={"numpy": "2.4.0", "模型-naïve": "0.1"},
+        )
+
+
+def settings(author: str, clock_ns: Callable[[], int]) -> Settings:
+    """Somebody at work, whose machine remembers nothing."""
+    return Told(author=author, cache_folder=None, clock_ns=clock_ns, state_folder=None)
 
 
 def noise(seed: str, size_bytes: int) -> bytes:
@@ -98,7 +124,7 @@ def write_folder(parent: Path, files: Files) -> Path:
 
 def make(root: Path) -> Registry:
     ticks = count(NOON_NS, MINUTE_NS)
-    world = Settings(author="ada@example.org", cache_folder=None, clock_ns=lambda: next(ticks))
+    world = settings("ada@example.org", lambda: next(ticks))
     registry = init_registry(root, world, chunk_bytes=4096)
     model = registry.model("digits")
     first, second, third = versions()
@@ -113,23 +139,31 @@ def make(root: Path) -> Registry:
             message="first\n\nzwei Absätze",
             params={"lr": 1e-05, "epochs": 3, "seed": -(2**62), "frozen": True, "notes": None, "optimizer": 'adam "w" \\ \u0007'},
             metrics={"accuracy": 0.1, "loss": float("inf"), "f1": float("nan"), "zero": -0.0, "big": 1e16},
+            labels={"owner": "risk", "draft": True, "stage": None, "weight": 0.5},
             framework={"name": "plain", "version": "1"},
+            schema=Schema(
+                (Column("pixels", "float32", (None, 28, 28)), Column(None, "string")), (Column("digit", "int64", ()),), (Column("top", "int64"),)
+            ),
             inputs=[Input("train", uri="s3://data/2025-11", digest="sha256:00ff"), Input("rows", uri="file:rows.csv")],
         )  # fmt: skip
         model.tag("prod", "main", reason="the first one")
         model.tag("v0.1", "main")
-        model.commit(write_folder(parent, second), message="second", metrics={"accuracy": 0.93}, tags=["candidate"])
+        model.commit(
+            write_folder(parent, second), message="second", metrics={"accuracy": 0.93}, capture=False, tags=["candidate"]
+        )
         model.branch("experiment", "main")
-        model.commit(write_folder(parent, third), branch="experiment", message="third", metrics={"accuracy": 0.95})
+        model.commit(
+            write_folder(parent, third), branch="experiment", message="third", metrics={"accuracy": 0.95}, capture=False
+        )
         model.delete_tag("v0.1", reason="a mistake")
         scratch = registry.model("scratch")
-        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("try", 5000))}), message="a try")
-        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("again", 5000))}), message="another")
+        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("try", 5000))}), message="a try", capture=False)
+        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("again", 5000))}), message="another", capture=False)
         scratch.retire("main~1", reason="worse")
         registry.retire("scratch", reason="not needed")
         registry.set_policy(Keep(last=20, days=90, best=(Best("accuracy", 5), Best("loss", 3, smallest=True))))
         assert registry.gc(delete=True, grace_s=0, trash_window_s=0).deleted_objects == 4  # two packs, two maps
-        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("third", 500))}), message="begun anew")
+        scratch.commit(write_folder(parent, {"try.bin": ("file", noise("third", 500))}), message="begun anew", capture=False)
         with (
             patch.object(repack, "WORTH_SHARE", 0),
             patch.object(repack_writing, "BIG_FILE_BYTES", 16 * 1024),
@@ -137,25 +171,83 @@ def make(root: Path) -> Registry:
         ):
             assert model.repack().remapped == 3
         served = write_folder(parent, {path: first[path] for path in ("weights.bin", "config.json")})
-        registry.model("serving").commit(served, message="only the weights")
+        registry.model("serving").commit(served, message="only the weights", capture=False)
         with patch.object(refs, "MAX_INLINE_TABLE_BYTES", 0):
             model.tag("prod", "candidate", reason="beats the first one")
         registry.model("serving").tag("trusted", "digits@prod", reason="checked by hand")
+        make_teamwork(registry, world, parent)
     return registry
+
+
+def make_teamwork(registry: Registry, world: Settings, parent: Path) -> None:
+    """What people do with versions once there are some: a fork and a merge of it, notes, rules and a promotion by them, releases."""
+    origin, serving = registry.model("digits"), registry.model("serving")
+    eve = open_registry(Path(registry.url), replace(world, author="eve@example.org"))
+    origin.fork("digits-eu", "main", reason="for other handwriting")
+    fork = registry.model("digits-eu")
+    fork.commit(
+        write_folder(parent, forked()),
+        message="trained on",
+        labels={"region": "eu"},
+        inputs=["base=digits@v2", Input("pen", uri="s3://data/pen-strokes", digest=f"blake3:{blake3(b'pen').hexdigest()}")],
+        capture=False,
+    )
+    fork.merge("digits@experiment", message="with what the experiment found")
+    fork.note("main", "sevens with a bar", labels={"region": None, "reviewed": True}, metrics={"accuracy": 0.97, "drift": 0.02})
+    eve.model("digits-eu").note("main~1", "not merged yet")
+    rule = TagRule(("*@example.org",), 1, ("eve@*",), "metrics.accuracy > 0.9 and tag = trusted", (), ("trusted",))
+    registry.protect("prod", rule, model="serving", reason="an outage is enough")
+    registry.protect("env/*", TagRule(checks=("safe", "signed", "card")))
+    eve.model("serving").approve("main", "prod", "too old", refuse=True)
+    eve.model("serving").approve("trusted", "prod", "looks right")
+    serving.promote("trusted", "prod", reason="approved")
+    registry.release("handwriting", {"digits": "prod", "serving": "main"}, reason="the first two")
+    eve.release("handwriting", {"digits-eu": "main", "serving": "prod"}, drop=["digits"], reason="from now on of the fork")
+
+
+def forked() -> Files:
+    """The second version, as the fork goes on from it."""
+    return {
+        **versions()[1],
+        "config.json": ("file", b'{"layers": 3, "region": "eu"}\n'),
+        "README.md": ("file", b"# Digits, EU\n"),
+    }
+
+
+def merged() -> Files:
+    """The fork's version with what the third one changed of the second."""
+    _, second, third = versions()
+    changed = {path: item for path, item in third.items() if second.get(path) != item}
+    return {path: item for path, item in forked().items() if path in third or path not in second} | changed
 
 
 def describe(registry: Registry, root: Path) -> dict[str, object]:
     """What is expected, as read right after writing; the test compares files with what they were written from as well."""
     objects = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
     return {
-        "registry": registry.id,
         "objects": {key: blake3(path.read_bytes()).hexdigest() for key, path in objects.items()},
-        "models": {name: describe_model(registry.model(name)) for name in registry.model_names()},
+        **describe_contents(registry),
     }
 
 
+def describe_contents(registry: Registry) -> dict[str, object]:
+    """What the registry says, whatever its objects are called."""
+    return {
+        "registry": registry.id,
+        "models": {name: describe_model(registry.model(name)) for name in registry.model_names()},
+        "releases": {
+            info.name: [
+                [one.entry, one.time_ms, one.who, one.why, {model: [row.commit.hex, row.at, row.number] for model, row in one.versions.items()}]
+                for one in registry.release_history(info.name)
+            ]
+            for info in registry.releases()
+        },
+        "rules": {model: {tag: asdict(rule) for tag, rule in rules.items()} for model, rules in registry.rules().items()},
+    }  # fmt: skip
+
+
 def describe_model(model: Model) -> dict[str, object]:
-    tags = {"digits": ("candidate", "prod", "v0.1"), "scratch": (), "serving": ("trusted",)}[model.name]
+    tags = {"digits": ("candidate", "prod", "v0.1"), "digits-eu": (), "scratch": (), "serving": ("prod", "trusted")}[model.name]
     return {
         "branches": {info.name: [info.commit.hex, info.moved] for info in model.branches()},
         "tags": {info.name: [info.commit.hex, info.moved] for info in model.tags()},
@@ -177,7 +269,11 @@ def describe_model(model: Model) -> dict[str, object]:
                 "message": record.commit.message,
                 "params": {name: repr(value) for name, value in sorted(record.commit.params.items())},
                 "metrics": {name: repr(value) for name, value in sorted(record.commit.metrics.items())},
-                "framework": {name: repr(value) for name, value in sorted(record.commit.framework.items())},
+                **{
+                    field: {name: repr(value) for name, value in sorted(getattr(record.commit, field).items())}
+                    for field in ("labels", "framework", "packages", "environment", "code")
+                },
+                "schema": record.commit.schema and asdict(record.commit.schema),
                 "inputs": [
                     [item.name, item.uri, item.digest, item.model, item.commit and item.commit.hex] for item in record.commit.inputs
                 ],
@@ -186,11 +282,15 @@ def describe_model(model: Model) -> dict[str, object]:
                 "tree": record.commit.tree.hex,
                 "files": {
                     file.path: [file.mode.value, file.size_bytes, file.id.hex, file.on_load.label if file.on_load else None]
-                    for file in model.files(record.id.hex)
+                    for file in model.files(f"{record.commit.log}@{record.id.hex}")
                 },
             }
             for branch in sorted(info.name for info in model.branches())
             for record in model.walk(branch)
+        ],
+        "notes": [
+            [note.n, note.commit.hex, note.time_ms, note.who, note.text, dict(note.labels), dict(note.metrics), note.tag, note.approved]
+            for note in model.notes()
         ],
     }  # fmt: skip
 

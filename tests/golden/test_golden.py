@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from cas_registry.errors import FormatError, IntegrityError, NotFoundError, RegistryError, UnsupportedFormatError
+from cas_registry.errors import (
+    ConflictError,
+    FormatError,
+    IntegrityError,
+    NotFoundError,
+    RegistryError,
+    RuleError,
+    UnsupportedFormatError,
+)
 from cas_registry.model.commit import decode_commit
 from cas_registry.model.entry import RefKind, decode_ref_table
 from cas_registry.model.tree import decode_tree
@@ -18,7 +26,7 @@ from cas_registry.registry import Model, Registry, open_registry
 from cas_registry.settings import Settings
 from tests.golden import by_the_book
 from tests.golden.by_the_book import Files
-from tests.golden.make_golden import EXPECTED, GOLDEN, NOON_NS, describe_model, versions, write_folder
+from tests.golden.make_golden import EXPECTED, GOLDEN, NOON_NS, describe_contents, forked, merged, versions, write_folder
 
 EXPECTATION = json.loads(EXPECTED.read_text(encoding="utf-8"))
 REVISIONS = {"prod@{1}": 0, "prod@{2025-12-01T12:10}": 0, "main~1": 0, "prod": 1, "main": 1, "candidate": 1, "experiment": 2}
@@ -60,10 +68,9 @@ def test_every_object_is_the_one_that_was_written() -> None:
 
 
 def test_log_refs_and_measurements_read_as_they_were_written(golden: Path) -> None:
-    registry = _open(golden)
-    assert registry.id == EXPECTATION["registry"]
-    found = {name: describe_model(registry.model(name)) for name in registry.model_names()}
-    assert json.loads(json.dumps(found)) == EXPECTATION["models"]
+    found = json.loads(json.dumps(describe_contents(_open(golden))))
+    assert found == {name: EXPECTATION[name] for name in found}
+    assert found.keys() == EXPECTATION.keys() - {"objects"}
 
 
 def test_the_golden_registry_has_what_is_hard_to_read() -> None:
@@ -101,6 +108,30 @@ def test_the_golden_registry_has_what_is_hard_to_read() -> None:
     assert {mark for found in maps for mark in found.marks.values()} == {1, 2}, "and files without a pickle"
 
 
+def test_the_golden_registry_has_what_is_said_of_versions() -> None:
+    """Likewise."""
+    said = _commit(by_the_book.read_log(GOLDEN, "digits")[0]["commit"])
+    assert all(
+        said[field]
+        for field in ("params", "metrics", "labels", "framework", "packages", "environment", "code", "inputs", "schema")
+    )
+    log = by_the_book.read_log(GOLDEN, "digits-eu")
+    v2, experiment = (_ref("digits", kind, name)[1] for kind, name in (("tags", "prod"), ("branches", "experiment")))
+    assert (log[0]["commit"], log[0]["versions"], log[0]["stats"]) == (v2, 1, None), "a fork"
+    made, merge = (_commit(log[at]["commit"]) for at in (1, 2))
+    assert [item["model"] for item in made["inputs"]] == ["digits", None], "an input that is a version, and one from elsewhere"
+    assert merge["parents"] == [log[1]["commit"], experiment], "a merge, of a version of another model"
+    notes = by_the_book.read_notes(GOLDEN, "digits-eu")
+    assert notes[0]["note"]["labels"]["region"] is None, "a label that is taken away"
+    assert {entry["who"] for entry in notes} == {"ada@example.org", "eve@example.org"}
+    assert {entry["note"]["approved"] for entry in by_the_book.read_notes(GOLDEN, "serving")} == {True, False}
+    catalogue = by_the_book.read_log(GOLDEN, "catalogue")[-1]
+    rules = [rule for of_model in catalogue["rules"].values() for rule in of_model.values()]
+    assert all(any(rule[field] for rule in rules) for field in rules[0]), "rules that ask for everything"
+    first, second = by_the_book.read_log(GOLDEN, "release:handwriting")
+    assert (first["release"].keys(), second["release"].keys()) == ({"digits", "serving"}, {"digits-eu", "serving"})
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_checkout_gives_back_every_byte(golden: Path, tmp_path: Path, revision: str) -> None:
     _open(golden).model("digits").checkout(revision, tmp_path / "out")
@@ -131,7 +162,7 @@ def test_another_models_version_reads_like_ones_own(golden: Path, tmp_path: Path
 def test_a_full_check_finds_nothing_wrong(golden: Path) -> None:
     report = _open(golden).fsck(read_data=True)
     assert [finding for finding in report.findings if finding.severity != "note"] == []
-    assert (report.exit_code, report.models, report.versions) == (0, 3, 6)
+    assert (report.exit_code, report.models, report.versions) == (0, 4, 9)
 
 
 def test_an_old_registry_takes_new_versions_and_keeps_every_old_object(golden: Path, tmp_path: Path) -> None:
@@ -166,9 +197,53 @@ def test_a_tag_at_another_models_version_introduces_it(golden: Path) -> None:
     registry.model("serving").tag("next", "digits@experiment")
     entry = by_the_book.read_log(golden, "serving")[-1]
     row = by_the_book.read_refs(golden, entry)["tags"]["next"]
-    assert row == [3, entry["commit"], 3, 3, entry["tree"], entry["map"]]
+    assert row == [entry["n"], entry["commit"], entry["n"], 3, entry["tree"], entry["map"]]
     assert entry["commit"] == registry.model("digits").resolve("experiment").commit.hex
     assert by_the_book.read_version(golden, row) == _with_parents(versions()[2])
+
+
+def test_a_merge_of_a_fork_gives_back_every_byte(golden: Path, tmp_path: Path) -> None:
+    fork = _open(golden).model("digits-eu")
+    for revision, files in (
+        ("main", merged()),
+        ("main~1", forked()),
+        ("v1", versions()[1]),
+        ("release:handwriting/digits-eu", merged()),
+    ):
+        fork.checkout(revision, tmp_path / revision)
+        assert _on_disk(tmp_path / revision) == _with_parents(files)
+
+
+def test_what_was_said_of_a_version_is_found_and_more_can_be_said(golden: Path) -> None:
+    fork = _open(golden).model("digits-eu")
+    found = fork.search("labels.reviewed = true and labels.region is null and metrics.accuracy = 0.97")
+    assert [row.number for row in found] == [3]
+    fork.note("main", labels={"reviewed": False})
+    assert by_the_book.read_said(golden, "digits-eu", fork.resolve("main").commit.hex)["labels"] == {"reviewed": False}
+
+
+def test_the_rules_of_a_tag_hold(golden: Path) -> None:
+    serving = _open(golden).model("serving")  # "test" is nobody of example.org
+    for move in (
+        lambda: serving.tag("prod", "main"),
+        lambda: serving.delete_tag("prod"),
+        lambda: serving.promote("v1", "env/a", reason="x"),
+    ):
+        with pytest.raises(RuleError):
+            move()
+    assert [verdict.passed for verdict in serving.assess("trusted", "prod").verdicts] == [False, True, True, True]
+
+
+def test_a_release_goes_on_and_protects_what_it_names(golden: Path) -> None:
+    registry = _open(golden)
+    registry.model("digits-eu").branch("main", "v2", force=True)
+    with pytest.raises(ConflictError, match="release handwriting names"):
+        registry.model("digits-eu").retire("v3")
+    registry.release("handwriting", {"digits": "experiment"})
+    last = by_the_book.read_log(golden, "release:handwriting")[-1]
+    assert (last["n"], last["release"].keys()) == (3, {"digits", "digits-eu", "serving"})
+    assert registry.rollback_release("handwriting").versions.keys() == {"digits-eu", "serving"}
+    assert registry.fsck().exit_code == 0
 
 
 # Another implementation
@@ -184,6 +259,34 @@ def test_another_reader_made_from_the_page_reads_every_version_ever_named() -> N
             seen.append(row[3])
             assert by_the_book.read_version(GOLDEN, row) == expected[row[3] - 1]
     assert set(seen) == {1, 2, 3}
+
+
+def test_another_reader_reads_forks_merges_and_releases() -> None:
+    log = by_the_book.read_log(GOLDEN, "digits-eu")
+    expected = [versions()[1], forked(), merged()]
+    for entry, files in zip([entry for entry in log if entry["commit"]], expected, strict=True):
+        row = [0, entry["commit"], entry["n"], entry["versions"], entry["tree"], entry["map"]]
+        assert by_the_book.read_version(GOLDEN, row) == _with_parents(files)
+    released = by_the_book.read_release(GOLDEN, "handwriting")
+    assert {model: by_the_book.read_version(GOLDEN, row) for model, row in released.items()} == {
+        "digits-eu": _with_parents(merged()), "serving": _with_parents(versions()[1]),
+    }  # fmt: skip
+
+
+def test_another_reader_finds_what_is_said_and_which_rules_hold() -> None:
+    last, before = (_ref("digits-eu", "branches", "main")[1], by_the_book.read_log(GOLDEN, "digits-eu")[1]["commit"])
+    assert by_the_book.read_said(GOLDEN, "digits-eu", last) == {
+        "labels": {"reviewed": True}, "metrics": {"accuracy": {"float": "0.97"}, "drift": {"float": "0.02"}}, "words": {},
+    }  # fmt: skip
+    assert by_the_book.read_said(GOLDEN, "digits-eu", before)["labels"] == {"region": "eu"}
+    words = {
+        name: by_the_book.read_said(GOLDEN, "serving", _ref("serving", kind, name)[1])["words"]
+        for kind, name in (("branches", "main"), ("tags", "trusted"))
+    }
+    assert words == {"main": {("eve@example.org", "prod"): False}, "trusted": {("eve@example.org", "prod"): True}}
+    assert by_the_book.read_rules(GOLDEN, "serving", "prod").keys() == {"prod"}
+    assert by_the_book.read_rules(GOLDEN, "digits", "env/staging").keys() == {"env/*"}
+    assert by_the_book.read_rules(GOLDEN, "digits", "prod") == {}
 
 
 def test_another_reader_finds_every_version_by_its_entry() -> None:
@@ -293,7 +396,7 @@ def test_a_newer_entry_is_refused_by_readers_and_writers(golden: Path, tmp_path:
 
 
 def test_what_a_log_knows_of_collections_goes_on(golden: Path) -> None:
-    for model in ("digits", "serving", "scratch"):
+    for model in ("digits", "digits-eu", "serving", "scratch"):
         _open(golden).model(model).tag("new", "main")
         last = by_the_book.read_log(golden, model)[-1]
         assert (last["op"], last["gc_seen"], last["gc_settled"]) == ("set", 1, 0)
@@ -338,9 +441,18 @@ def test_the_history_of_a_ref_never_runs_in_a_circle(golden: Path) -> None:
 
 
 def test_an_entry_in_anothers_place_is_refused(golden: Path) -> None:
-    shutil.copy(golden / "refs" / "digits" / "0000000001", golden / "refs" / "serving" / "0000000003")
+    following = len(by_the_book.read_log(golden, "serving")) + 1
+    shutil.copy(golden / "refs" / "digits" / "0000000001", golden / "refs" / "serving" / f"{following:010d}")
     with pytest.raises(IntegrityError, match="another's place"):
         _open(golden).model("serving").resolve("main")
+
+
+def _commit(identity: str) -> dict[str, Any]:
+    return json.loads((GOLDEN / "commits" / identity).read_bytes())
+
+
+def _ref(model: str, kind: str, name: str) -> list[Any]:
+    return by_the_book.read_refs(GOLDEN, by_the_book.read_log(GOLDEN, model)[-1])[kind][name]
 
 
 def _fresh(parent: Path) -> Path:

@@ -45,9 +45,13 @@ def _json(data: bytes) -> dict[str, Any] | None:
 def _read_all(registry: Registry, scratch: Path) -> int:
     """Everything that names and logs lead to; the number of files whose bytes were compared with their ids."""
     files = 0
+    registry.rules()
+    for release in registry.releases():
+        assert registry.show_release(release.name).retired == ()
     for name in registry.model_names():
         model = registry.model(name)
         model.log()
+        model.notes()
         for ref in (*model.branches(), *model.tags()):
             model.show(ref.name)
             for file in model.files(ref.name):

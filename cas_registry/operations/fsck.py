@@ -161,7 +161,7 @@ class _Check:
         self._remaps: dict[RemapId, RemapTable] = {}
         self.models: set[str] = set()
         self.releases: set[str] = set()
-        self._commits: dict[tuple[str, int], CommitId] = {}
+        self._counted: dict[tuple[str, int], tuple[CommitId, int]] = {}
         self.sizes: Mapping[str, int] = {info.key: info.size_bytes for info in backend.list("")}
 
     def format(self) -> tuple[RegistryFormat, bool]:
@@ -203,7 +203,9 @@ class _Check:
     def model_log(self, model: str, registry_format: RegistryFormat) -> list[_Introduced]:
         """Every version of a model that can still be told from its log."""
         entries = self._entries(model, registry_format)
-        self._commits.update(((model, number), entry.commit) for number, entry in entries.items() if entry.commit)
+        self._counted.update(
+            ((model, number), (entry.commit, entry.versions)) for number, entry in entries.items() if entry.commit
+        )
         current = self._remap(model, entries)
         versions = {
             number: _Introduced(model, number, entry.commit, entry.tree, root)
@@ -224,10 +226,10 @@ class _Check:
                     if root is not None:  # the last entry's row counts
                         versions[row.at] = _Introduced(model, row.at, row.commit, row.tree, root)
                 elif (
-                    (introduced.commit, introduced.tree) != (row.commit, row.tree) or introduced.map is None or
-                    (remap is not None and remap.of(row.at, introduced.map) != row.map)
+                    (introduced.commit, introduced.tree, introduced.versions) != (row.commit, row.tree, row.number) or
+                    introduced.map is None or (remap is not None and remap.of(row.at, introduced.map) != row.map)
                 ):  # fmt: skip
-                    problem = "a branch or tag gives a version another tree or map than the entry that introduced it"
+                    problem = "a branch or tag gives a version another tree or map, or another number, than the entry that introduced it"
                     self.findings.add(Severity.LOST, entry_key(model, number), problem, [label])
         for row in _standing(table) if model in self._lost_tables else ():  # they know the maps of what they stand at
             if row.at in versions:
@@ -244,11 +246,12 @@ class _Check:
         there = {(version.model, version.at): (version.commit, version.tree) for version in living}
         for model, row in rows.items():
             found = there.get((model, row.at))
+            counted = self._counted.get((model, row.at)) == (row.commit, row.number)
             label = [f"{model}@{row.commit.short}"]
-            if found is None and self._commits.get((model, row.at)) == row.commit:
+            if found is None and counted:
                 problem = f"it names v{row.number} of {model}, which was retired: take that back (reg retire --undo), or release another"
                 self.findings.add(Severity.NOTE, entry_key(log, last), problem, label)
-            elif found != (row.commit, row.tree):
+            elif found != (row.commit, row.tree) or not counted:
                 problem = "it names a version that no entry of its model's log introduces"
                 self.findings.add(Severity.LOST, entry_key(log, last), problem, label)
 
@@ -401,6 +404,8 @@ class _Check:
                 if entry and number > 1 and previous and entry.prev != previous:
                     problem = f"does not follow entry {number - 1}: the chain of hashes is broken"
                 before = entries.get(number - 1) if number > 1 else _NOTHING_SAID
+                if entry and before and not problem and entry.versions != before.versions + (entry.commit is not None):
+                    problem = f"counts {entry.versions} versions, of which {before.versions} came before it: v{entry.versions} may be another one"
                 if entry and before and not problem and entry.notes != before.notes + (entry.note is not None):
                     problem = f"counts {entry.notes} notes, of which {before.notes} came before it: some will not be found"
                 if problem:

@@ -28,6 +28,7 @@ from cas_registry.model.ids import (
 from cas_registry.model.maps import Located, MapBuilder, PackInfo
 from cas_registry.model.packs import NONCE_BYTES, PackBuilder
 from cas_registry.model.placement import Codec, Placement
+from cas_registry.registry import registry_over
 from cas_registry.store.layout import entry_key, hint_key, object_key
 from tests.support.folders import File, make_bytes, write_folder
 from tests.support.simulated import make_registry, make_world
@@ -35,6 +36,7 @@ from tests.support.simulated import make_registry, make_world
 MODEL = "m"
 GOOD = {"good.txt": File(b"a good file\n"), "sub/noise.bin": File(make_bytes(7, 5000)), "zeros.bin": File(bytes(9000))}
 NONCE = bytes(range(16))
+NOTHING: Mapping[str, Any] = {}
 
 
 def spelled(value: Any) -> bytes:
@@ -110,6 +112,28 @@ class Forge:
         self.store.put(entry_key(log, number), seal(spelled(body), EntryId))
         self.store.put(hint_key(log), str(number).encode())
 
+    def catalogue(self, **fields: Any) -> None:
+        """Another entry of the catalogue, with these fields."""
+        self.append(
+            log="catalogue", number=sum(info.key[-10:].isdigit() for info in self.store.list("catalogue/")) + 1, **fields
+        )
+
+    def note(
+        self, *, number: int = 2, notes: int = 1, who: str = "mallory", entry: Mapping[str, Any] = NOTHING, **said: Any
+    ) -> None:
+        """Entry `number`: a note on the good version, unless `said` says otherwise. `entry` replaces fields of the entry."""
+        note = {"commit": self.good, "labels": {}, "metrics": {}, "tag": None, "approved": None, **said}
+        whole = {"op": "note", "note": note, "notes": notes, "who": who, "commit": None, "tree": None, "map": None}
+        self.append(number=number, **{**whole, **entry})
+
+    def release(self, rows: Any, **fields: Any) -> None:
+        """A release `prod` with one entry, which names these rows `[commit, at, number, tree]` by model."""
+        self.catalogue(releases={"prod": ["live", 3]})
+        nothing = dict.fromkeys(("refs", "commit", "tree", "map", "stats"))
+        body = {**self.body(MODEL, 1), **nothing, "log": "release:prod", "versions": 0, "release": rows, **fields}
+        self.store.put(entry_key("release:prod", 1), seal(spelled(body), EntryId))
+        self.store.put(hint_key("release:prod"), b"1")
+
     def format(self, **fields: Any) -> None:
         """Another `format`, sealed."""
         body = json.loads(self.store.get("format", length=2**16)[65:])
@@ -154,6 +178,33 @@ def formats(*changes: Mapping[str, Any]) -> list[Build]:
 
 def entries(*changes: Mapping[str, Any]) -> list[Build]:
     return [lambda forge, change=change: forge.append(**change) for change in changes]  # type: ignore[misc]
+
+
+def releases(*versions: Callable[[str, str], Mapping[str, Any]]) -> list[Build]:
+    """A registry each, with a release of what is made of the good version's commit and tree; a model `other` has one version of its own."""
+
+    def build(forge: Forge, make: Callable[[str, str], Mapping[str, Any]]) -> None:
+        registry_over(forge.store, make_world()).model("other").commit(
+            write_folder(forge.folder, {"o": File(b"other")}), capture=False
+        )
+        _, commit, _, _, tree, _ = forge.refs["branches"]["main"]
+        forge.release(make(commit, tree))
+
+    return [lambda forge, make=make: build(forge, make) for make in versions]  # type: ignore[misc]
+
+
+def rules(*tags: Mapping[str, Mapping[str, Any]]) -> list[Build]:
+    """A registry each, with these rules of tags of all models; what a rule does not say it does not ask for."""
+    asked: dict[str, Any] = {"who": [], "approvals": 0, "approvers": [], "when": None, "checks": [], "after": []}
+    return [
+        lambda forge, of_tags=of_tags: forge.catalogue(rules={"*": {tag: {**asked, **rule} for tag, rule in of_tags.items()}})  # type: ignore[misc]
+        for of_tags in tags
+    ]
+
+
+def notes(*said: Mapping[str, Any]) -> list[Build]:
+    """A registry each, with a note on the good version that says this."""
+    return [lambda forge, one=one: forge.note(**one) for one in said]  # type: ignore[misc]
 
 
 def refs(*hostile: str) -> list[Build]:

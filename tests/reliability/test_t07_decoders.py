@@ -30,6 +30,7 @@ from cas_registry.model.remap import RemapTable, decode_remap_table, encode_rema
 from cas_registry.model.revision import parse_revision
 from cas_registry.model.tensors import ElementType
 from cas_registry.operations.tensor_index import decode_index, encode_index
+from cas_registry.query import parse_condition
 from tests.formats.files import FILES, index_of
 from tests.model.test_hostile_bytes import SUBJECTS
 from tests.reliability.matrix import Row
@@ -140,6 +141,25 @@ NAMES = ["model.safetensors", "a/b/c.bin", "feature/x", "main~2:a", "m@main@{3}^
 URLS = ["s3://bucket/prefix", "gs://b", "az://c/p/q", "memory://x", "file:///tmp/x", "folder/registry", "s3a://b/"]
 
 
+CONDITIONS = [
+    "metrics.auc > 0.9 and not (params.opt = 'adam' or labels.draft is not null)",
+    'metrics.auc >= prod and tag in (prod, "env/a") and age < 30d',
+    "exists metrics.'a b' or author ~ ana and time > 2026-11-01",
+]
+WORDS = (
+    *("(", ")", ",", "'", '"', "\\", "not ", " and ", " or ", " in ", " is null", "exists ", ">=", "!~", "=", "metrics.", "metrics.x", "prod."),
+    *("1e999", "-inf", "nan", "9" * 400, "30d", "2026-02-30", "@", "\0", "\ud800", "\u2028", "(" * 200, "not " * 200, "a=1 or " * 300, "\\'" * 50),
+)  # fmt: skip
+
+
+def mutate_condition(rng: random.Random, text: str) -> str:
+    """Words of conditions put in or written over anywhere; cut, doubled."""
+    for _ in range(rng.choice((0, 1, 1, 2, 4))):
+        at, end = sorted(rng.randrange(len(text) + 1) for _ in range(2))
+        text = text[:at] + rng.choice(WORDS) + text[rng.choice((at, at, end)) :]
+    return text * rng.choice((1, 1, 1, 2, 60))
+
+
 def _remap_seeds() -> list[bytes]:
     maps = {number: MapName.of(bytes([number])) if number % 3 else None for number in range(1, 8)}
     return [encode_remap_table(RemapTable({**maps, 9_999_999_999: None}))]
@@ -210,6 +230,7 @@ TARGETS = {
     "path": Target(60_000, check_path, NAMES, mutate_name, NAMED),
     "ref": Target(60_000, check_ref, NAMES, mutate_name, NAMED),
     "model": Target(50_000, check_model, NAMES, mutate_name, NAMED),
+    "condition": Target(30_000, parse_condition, CONDITIONS, mutate_condition, NAMED),
     "revision": Target(80_000, parse_revision, NAMES, mutate_name, NAMED),
     "url": Target(50_000, opening.open_backend, URLS, mutate_name, NAMED),
 }  # fmt: skip

@@ -27,6 +27,7 @@ from cas_registry.errors import (
     LocalEditsError,
     NotFoundError,
     RegistryError,
+    RuleError,
     UnsupportedFormatError,
 )
 from cas_registry.model.entry import RefKind
@@ -197,6 +198,39 @@ def _prefixes(count: int) -> Build:
     return build
 
 
+def _other_version(commit: str, tree: str) -> dict[str, Any]:
+    return {"other": [commit, 1, 1, tree]}
+
+
+def _release_of_another_models(forge: Forge) -> None:
+    """The other model's only version, said to be this one's first."""
+    work = write_folder(forge.folder, {"o": File(b"other")})
+    other = registry_over(forge.store, make_world()).model("other").commit(work, capture=False)
+    forge.release({MODEL: [other.commit.hex, 1, 1, other.tree.hex]})
+
+
+def _release_for_a_model(forge: Forge) -> None:
+    forge.release({})
+    forge.store.put("refs/m/0000000002", forge.store.get("releases/prod/0000000001", length=2**20))
+    forge.store.put("refs/m/HEAD", b"2")
+
+
+def _model_for_a_release(forge: Forge) -> None:
+    forge.release({})
+    forge.store.put("releases/prod/0000000001", forge.store.get("refs/m/0000000001", length=2**20))
+
+
+def _two_notes_that_count_for_one(forge: Forge) -> None:
+    forge.note(labels={"a": 1})
+    forge.note(number=3, labels={"b": 1})
+
+
+def _numbered_otherwise(forge: Forge) -> None:
+    _, commit, _, _, tree, chunk_map = forge.refs["branches"]["main"]
+    row = [1, commit, 1, 7, tree, chunk_map]
+    forge.append(refs={"branches": {"main": row}, "tags": {"good": row}}, commit=None, tree=None, map=None)
+
+
 MANY = [row("a"), row("b")]
 TWICE = b'{"entries":[],"entries":[],"kind":"tree","v":1}'
 READS = ("ls main", "checkout main", "read main")
@@ -309,6 +343,74 @@ CASES = {
     ),
     "49 texts": _case([_message("x" * 70_000)], refused=("show main", "log main")),
     "49b texts that a terminal would obey": _case([_message("\x1b]0;x\x07\x1b[2J<script>\r\u202e")], refused=()),
+    "44d entries that count versions otherwise": _case(
+        forging.entries({"versions": 7, "commit": None, "tree": None, "map": None}, {"versions": 0, "commit": None, "tree": None, "map": None}),
+        [_numbered_otherwise], refused=(),
+    ),
+    "51 a release of what is no version of its model": _case(
+        [_release_of_another_models],
+        forging.releases(
+            _other_version, lambda commit, tree: {MODEL: [commit, 2, 1, tree]}, lambda commit, tree: {MODEL: [commit, 9_999_999_999, 1, tree]},
+            lambda commit, tree: {MODEL: [commit, 1, 1, "0" * 64]}, lambda commit, tree: {MODEL: [tree, 1, 1, tree]},
+        ),
+        refused=("released",),
+    ),
+    "51b a release of another number, of no model": _case(
+        forging.releases(lambda commit, tree: {MODEL: [commit, 1, 7, tree]}, lambda commit, tree: {"ghost": [commit, 1, 1, tree]}), refused=()
+    ),
+    "51c releases that are none": _case(
+        forging.releases(
+            lambda commit, tree: {"../x": [commit, 1, 1, tree]}, lambda commit, tree: {MODEL: [commit, 1, tree]},
+            lambda commit, tree: {MODEL: [commit, -1, 1, tree]}, lambda commit, tree: {MODEL: []},
+            lambda commit, tree: {f"m{number}": [commit, 1, 1, tree] for number in range(10_001)},
+        ),
+        [lambda forge: forge.release(None), lambda forge: forge.release({}, refs=forge.refs), lambda forge: forge.release({}, versions=1.5)],
+        refused=("releases", "released"),
+    ),
+    "51d names of releases": _case(
+        [
+            lambda forge, name=name: forge.catalogue(releases={name: ["live", 3]})  # type: ignore[misc]
+            for name in ("../x", "a/b", "release:prod", "HEAD", "catalogue", "")
+        ],
+        refused=("models", "releases"),
+    ),
+    "52 a release's log in a model's place": _case([_release_for_a_model], refused=("show main", "refs", "notes"), all_is_lost=True),
+    "52b a model's log in a release's place": _case([_model_for_a_release], refused=("releases", "released")),
+    "53 counts of notes": _case(
+        forging.entries(*({"notes": notes, "commit": None, "tree": None, "map": None} for notes in (1, 5, 9_999_999_999))),
+        [_two_notes_that_count_for_one], refused=("notes",),
+    ),
+    "53b a note that does not count": _case(forging.notes({"notes": 0}), refused=()),
+    "54 notes that are none": _case(
+        forging.notes(
+            {"tag": "../x", "approved": True}, {"tag": "prod"}, {"approved": True}, {"tag": "prod", "approved": 1}, {"labels": {"a": [1]}},
+            {"labels": {"x" * 256: 1}}, {"metrics": {"a": 1.5}}, {"commit": "x"}, {"commit": None}, {"extra": 1},
+        ),
+        forging.entries({"note": None, "op": "note", "commit": None, "tree": None, "map": None}, {"notes": -1, "commit": None, "tree": None, "map": None}),
+        [lambda forge: forge.note(entry={"commit": forge.good, "tree": "0" * 64, "map": "0" * 64}), lambda forge: forge.note(entry={"op": "set"})],
+        refused=("show main", "refs", "notes"), all_is_lost=True,
+    ),
+    "54b a note on no version": _case(
+        forging.notes({"commit": "ab" * 32, "labels": {"a": 1}}, {"commit": "ab" * 32, "tag": "prod", "approved": True}),
+        refused=(), reads=True, unseen=True,
+    ),
+    "55 rules that are none": _case(
+        forging.rules(
+            {}, {"../*": {}}, {"prod": {"approvals": -1}}, {"prod": {"approvals": 101}}, {"prod": {"approvals": True}}, {"prod": {"extra": 1}},
+            {"prod": {"who": ["a"] * 101}}, {"prod": {"who": "a"}}, {"prod": {"who": ["x" * 1025]}}, {"prod": {"after": ["../x"]}},
+            {"prod": {"when": "x" * 4097}}, {f"tag{number}": {} for number in range(1_001)},
+        ),
+        refused=("models", "rules"),
+    ),
+    "55b rules that are a burden": _case(
+        forging.rules(
+            {"*" * count: {"who": ["*a*a*a*a*b"] * 20, "approvals": 1, "approvers": ["*e*" * 200]} for count in range(1, 200)},
+            {"p*": {"when": "(" * 4_000}}, {"p*": {"when": "not " * 1_000}}, {"p*": {"when": "metrics.a > 0 or " * 240}},
+            {"p*": {"when": "metrics.a > nowhere and x"}}, {"p*": {"checks": ["frobnicate", "signed"] * 50}},
+            {"p*": {"after": [f"t{number}" for number in range(100)], "approvals": 100}},
+        ),
+        refused=(), reads=True, unseen=True,
+    ),
     "50 refs that begin alike": _case([_prefixes(1_500)], refused=(), reads=True),
 }  # fmt: skip
 
@@ -373,12 +475,23 @@ def go_through(store: MemoryBackend, area: Path, good: str) -> tuple[dict[str, O
         attempt(f"checkout {revision}", lambda registry, at=revision: check_out(registry, at))
         attempt(f"read {revision}", lambda registry, at=revision: _read_all(registry, at))
     attempt("show id", lambda registry: registry.model(MODEL).show(good[:10]))
+    attempt("notes", lambda registry: registry.model(MODEL).notes())
+    attempt("rules", lambda registry: (registry.rules(), registry.stages()))
+    attempt("assess", lambda registry: registry.model(MODEL).assess("good", "prod"))
+    attempt("releases", lambda registry: registry.releases())
+    if any(store.list("releases/prod/")):
+        attempt("released", _released)
+    attempt("search", lambda registry: registry.search("labels.a = 1 or tag = good"))
     attempt("diff", lambda registry: registry.model(MODEL).diff("good", "main"))
     attempt("stats", lambda registry: registry.stats())
     attempt("fsck", lambda registry: registry.fsck(read_data=True))
     attempt("gc", lambda registry: registry.gc())
     attempt("gc delete", lambda registry: registry.gc(delete=True, grace_s=0, trash_window_s=0), memory_with(objects_of(store)))
     return found, slowest_s
+
+
+def _released(registry: Registry) -> Outcome:
+    return [registry.resolve(f"release:prod/{model}").commit.hex for model in registry.show_release("prod").versions]
 
 
 def _read_all(registry: Registry, revision: str) -> Outcome:
@@ -417,9 +530,13 @@ def test_the_good_registry_is_read_by_every_verb(area: Path, tmp_path: Path) -> 
     """Or a case would be refused for what every registry is."""
     forge = Forge(tmp_path / "good")
     forge.publish(forge.tree([row("empty")]))
+    forge.note(number=3, labels={"a": 1})
+    forge.release({MODEL: [forge.good, 1, 1, forge.refs["branches"]["main"][4]]})
     found, _ = go_through(forge.store, area, forge.good)
     assert not [outcome for outcome in found.values() if isinstance(outcome, RegistryError)]
     assert found["fsck"].exit_code == 0
+    assert (found["released"], [version.number for version in found["search"]]) == ([forge.good], [1])
+    forge = Forge(tmp_path / "again")
     forge.file(b"some bytes that are stored" * 9)
     found, _ = go_through(forge.store, area, forge.good)
     assert found["checkout main"] == {"f.bin": File(b"some bytes that are stored" * 9)}
@@ -450,6 +567,32 @@ def test_forged_records_of_a_collection_delete_nothing_that_a_version_needs(
             number
         )
         matrix.count()
+
+
+@pytest.mark.parametrize(
+    ("who", "rule", "passes"),
+    [
+        ("boss@bench", {"approvers": ["boss@*"]}, True),  # where names count, anybody may write any: docs/promotion.md says so
+        ("boss@bench", {"approvers": ["boss@*"], "checks": ["signed"]}, False),
+        ("TESTER@BENCH", {}, False),  # the author, by another spelling
+        ("boss@bench.example", {"approvers": ["boss@bench"]}, False),
+    ],
+)
+def test_a_forged_approval_counts_where_names_do_and_nowhere_else(
+    who: str, rule: dict[str, Any], passes: bool, tmp_path: Path, matrix: Row
+) -> None:
+    forge = Forge(tmp_path / "good")
+    forge.note(who=who, tag="prod", approved=True)
+    (protect,) = forging.rules({"prod": {"approvals": 1, **rule}})
+    protect(forge)
+    model = registry_over(forge.store, make_world(None)).model(MODEL)
+    if passes:
+        model.tag("prod", "good")
+    else:
+        with pytest.raises(RuleError, match="1 approval"):
+            model.tag("prod", "good")
+    assert [tag.name for tag in model.tags()] == (["good", "prod"] if passes else ["good"])
+    matrix.count()
 
 
 WAYS_IN = {
@@ -573,6 +716,10 @@ SIZES: dict[str, Build] = {
     "42 a window of 2 TiB": _inflating(2**20, window_log=41),
     "49 a message of 50 MB": _message("x" * 50_000_000),
     "50 10,000 refs that begin alike": _prefixes(10_000),
+    "51 a release of 20,000 models": lambda forge: forge.release(
+        {f"m{number}": ["0" * 64, 1, 1, "0" * 64] for number in range(10**6)}
+    ),
+    "55 a rule with a million patterns": forging.rules({"prod": {"who": [f"*{number}*" for number in range(10**6)]}})[0],
 }
 
 VERBS = """
@@ -587,6 +734,7 @@ registry = registry_over(LocalBackend(Path(sys.argv[1])), Settings(author="a", c
 for verb in (
     lambda: model.show("main"), lambda: model.log("main"), lambda: model.files("main"), lambda: model.tags(),
     lambda: model.checkout("main", sys.argv[2], remember=False), lambda: model.read_bytes("main", "f.bin"),
+    lambda: registry.releases(), lambda: registry.show_release("prod"), lambda: model.assess("good", "prod"), lambda: model.notes(),
     lambda: registry.fsck(read_data=True), lambda: model.checkout("good", sys.argv[2] + "2", remember=False),
 ):
     try:

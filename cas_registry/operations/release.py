@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from cas_registry.errors import ConflictError, InvalidInputError, NotFoundError
+from cas_registry.errors import ConflictError, InvalidInputError, NotFoundError, OutcomeUnknownError, RegistryError
 from cas_registry.model.entry import Entry, RefTable, ReleaseRow
 from cas_registry.model.names import check_model
 from cas_registry.model.signature import KeyId
@@ -148,15 +148,29 @@ def _write(
         recorded = _append(stores, log, head, rows, request, request.why)
         if recorded is None:
             continue
+        _look_again(stores, log, request, rows)
+        return report(entry=recorded.n, moved=True)
+
+
+def _look_again(stores: Stores, log: ReleaseLog, request: ReleaseRequest, rows: Mapping[str, ReleaseRow]) -> None:
+    """Take a release that is written back where a version of it was retired meanwhile, and say so: ConflictError. OutcomeUnknownError where that
+    cannot be seen or done, since the entry stands."""
+    try:
         gone = retired_in(stores, rows)
         if gone:
             _take_back(stores, log, request)
-            raise ConflictError(
-                f"{_told(gone, rows)} was retired while release {request.name!r} was written; the release was taken back",
-                release=request.name,
-                models=gone,
-            )
-        return report(entry=recorded.n, moved=True)
+    except RegistryError as error:
+        raise OutcomeUnknownError(
+            f"release {request.name!r} is written, but whether all of its versions are still there could not be settled ({error.message}). "
+            f"Look at it (reg release {request.name}), or write it again",
+            release=request.name,
+        ) from error
+    if gone:
+        raise ConflictError(
+            f"{_told(gone, rows)} was retired while release {request.name!r} was written; the release was taken back",
+            release=request.name,
+            models=gone,
+        )
 
 
 def _append(

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from cas_registry.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RegistryError,
+)
 from cas_registry.model.entry import Entry, Operation, Ref, RefKind, RefTable
 from cas_registry.model.ids import CommitId, MapName
 from cas_registry.model.remap import RemapTable
@@ -162,12 +169,31 @@ def _retire(
             after = after.with_ref(kind, name, Ref(None, head.n + 1))
         if not _append(stores, refs, head, after, {**now.maps, **dict.fromkeys(gone)}, request):
             continue
-        overtaken = [] if request.force else uses.of(request.model, commits)
-        if overtaken:
-            _take_back(stores, request, gone, table, head.n + 1)
-            raise ConflictError(f"{_told(overtaken)} by now: nothing was retired", uses=[str(use) for use in overtaken])
+        if not request.force:
+            _look_again(stores, request, uses, gone, table, head.n + 1)
         done = tuple(gone[at].commit for at in (sorted(gone) if whole else gone))
         return RetireReport(request.model, action, done, tuple(name for _, name in standing), tuple(needed))
+
+
+def _look_again(
+    stores: Stores, request: RetireRequest, uses: Uses, gone: Mapping[int, Version], before: RefTable, entry: int
+) -> None:
+    """Give back what that entry retired where somebody needs it by now, and say so: ConflictError. OutcomeUnknownError where that cannot be seen
+    or done, since the entry stands."""
+    try:
+        overtaken = uses.of(request.model, {version.commit for version in gone.values()})
+        if overtaken:
+            _take_back(stores, request, gone, before, entry)
+    except ConflictError:
+        raise
+    except RegistryError as error:
+        raise OutcomeUnknownError(
+            f"entry {entry} of model {request.model!r} retires them, but whether somebody needs them by now could not be settled ({error.message}). "
+            "Run reg fsck, which names releases of retired versions; reg retire --undo takes it back",
+            model=request.model,
+        ) from error
+    if overtaken:
+        raise ConflictError(f"{_told(overtaken)} by now: nothing was retired", uses=[str(use) for use in overtaken])
 
 
 def _take_back(stores: Stores, request: RetireRequest, gone: Mapping[int, Version], before: RefTable, entry: int) -> None:

@@ -18,6 +18,19 @@ from tests.reliability.scenes import DEPLOYMENTS, SCENES, prepare, run
 from tests.reliability.steps import Fate, Step, Steps
 
 _FINISHED, _RAISED = 0, 1
+_WARM = (
+    "init",
+    "checkout over another",
+    "retire",
+    "gc",
+    "repack",
+    "promote a protected tag",
+    "roll back",
+    "fork",
+    "merge",
+    "release",
+    "edit a card",
+)  # scenes that import between them all that any scene does
 
 
 class ChildError(Exception):
@@ -28,15 +41,17 @@ class Forks:
     """The other process. A context manager."""
 
     def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory()  # what is killed leaves its temporary files
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.reliability.forks"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[2], env={**os.environ, "TMPDIR": self._scratch.name},
         )  # fmt: skip
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=30)
+        self._scratch.cleanup()
 
     def run(self, scene: str, root: Path, number: int, fate: Fate) -> bool:
         """Run the scene, step `number` meeting its fate. True if that killed it, False if it came to its end before."""
@@ -53,7 +68,7 @@ class Forks:
 def _warm_up() -> None:
     """Import what the verbs import when they are called: a child would do it again for every case."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("init", "checkout over another", "retire", "gc", "repack"):
+        for name in _WARM:
             root = Path(folder) / name
             prepare(SCENES[name], root, 0)
             run(SCENES[name], root)

@@ -19,15 +19,15 @@ class RowInfo:
 
 
 ROWS = {
-    "T1": RowInfo("kill -9 before, after and within every step of I/O of init, commits, tags, a retirement, a collection, a repack, checkouts and deployments", "400 points, 800 kills", "nothing acknowledged is lost, refs are old or new, fsck is clean, the same command finishes"),
+    "T1": RowInfo("kill -9 before, after and within every step of I/O of init, commits, tags, notes, approvals, promotions, rollbacks, forks, merges, releases, a card, a retirement, a collection, a repack, checkouts and deployments", "400 points, 800 kills", "nothing acknowledged is lost, refs are old or new, fsck is clean, the same command finishes"),
     "T1b": RowInfo("the run after a kill is killed too", "100 pairs", "the same"),
-    "T2": RowInfo("power loss at every step of init, commits, tags, a retirement, a collection, a repack and checkouts: what a disk may then hold", "5,000 states", "what was acknowledged is whole, the rest may be gone, nothing is taken for what it is not"),
-    "T3": RowInfo("21 kinds of faults of a store at every call of commits, a checkout, a tag, a branch, a collection and a repack", "2,500 cases", "success, or an error of ours with the state unchanged; no false conflict, no false success; retries within their budget"),
+    "T2": RowInfo("power loss at every step of init, commits, tags, notes, approvals, promotions, rollbacks, forks, merges, releases, a card, a retirement, a collection, a repack and checkouts: what a disk may then hold", "5,000 states", "what was acknowledged is whole, the rest may be gone, nothing is taken for what it is not"),
+    "T3": RowInfo("21 kinds of faults of a store at every call of commits, a checkout, a tag, a branch, a note, a promotion, a fork, a merge, a release, a card, a retirement and a refused one, a collection and a repack", "2,500 cases", "success, or an error of ours with the state unchanged; no false conflict, no false success; retries within their budget"),
     "T3b": RowInfo("9 kinds of faults of a connection at every request of a commit and a tag, over HTTP behind s3fs", "150 cases", "as T3: lost answers, refusals and cuts are got over"),
     "T4": RowInfo("16 processes on one branch of a folder, 100 commits each", "1,600 of 1,600", "every commit acknowledged and in history exactly once, the chain whole"),
     "T4b": RowInfo("16 writers on one branch, over HTTP, 5 % of the answers lost and 2 % of the requests refused with 503", "1,600 at night", "every commit acknowledged and in history exactly once, no conflict"),
     "T14": RowInfo("the order of syncs in every trace of T1; a sync that fails, each in turn", "all traces of T1", "file, name, folder, entry, acknowledgement; a failure is told and final"),
-    "T15": RowInfo("the order of writes and deletions of commits, tags, retirements, repacks and collections", "all prefixes", "at every moment all that is named is there, and no version needs what goes"),
+    "T15": RowInfo("the order of writes and deletions of commits, tags, notes, forks, merges, releases, retirements, repacks and collections", "all prefixes", "at every moment all that is named is there, and no version needs what goes"),
     "T5": RowInfo(
         "committers, collectors, a retirement and a reader under a deterministic scheduler: random, by priorities, one stalled for ever",
         "2,000 schedules", "every live version reads back; garbage goes; a seed replays",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from cas_registry.errors import AlreadyExistsError, NotFoundError
+from cas_registry.errors import AlreadyExistsError, ConflictError, NotFoundError
+from cas_registry.model.rules import TagRule
 from cas_registry.operations import placing, repack, repack_writing, transfer, version_files
 from cas_registry.registry import Model, Registry, Reload, init_registry, open_registry
 from cas_registry.worktree.scan import TEMPORARY_PREFIX
@@ -20,6 +21,7 @@ from tests.support.folders import CHUNK_BYTES, KIB, File, make_bytes, read_folde
 from tests.support.simulated import make_world
 
 MODEL = "m"
+COLLEAGUE = "colleague@bench"
 _BIG_BYTES = 12 * KIB
 
 
@@ -32,8 +34,8 @@ class Scene:
     act: Callable[[Path], object]
 
 
-def open_scene(root: Path) -> Registry:
-    return open_registry(root / "registry", make_world(root / "cache"))
+def open_scene(root: Path, *, author: str = "tester@bench") -> Registry:
+    return open_registry(root / "registry", make_world(root / "cache", author=author))
 
 
 @contextmanager
@@ -149,6 +151,88 @@ def _checked_out(root: Path, seed: int) -> None:
     _model(root).checkout("prod", root / "target")
 
 
+def _protected(root: Path, seed: int) -> None:
+    """Two versions, and a rule that lets nobody move `prod` to what no other has approved."""
+    _two(root, seed)
+    open_scene(root).protect("prod", TagRule(approvals=1, after=("candidate",)), model=MODEL)
+
+
+def _approved(root: Path, seed: int) -> None:
+    _protected(root, seed)
+    _approve(root)
+
+
+def _apart(root: Path, seed: int) -> None:
+    """Two branches: the big file changed on one and a small one on the other, and folders came and went."""
+    _one(root, seed)
+    model = _model(root)
+    model.branch("dev", "main")
+    base = read_folder(root / "work")
+    write_folder(root / "work", {**base, "config.json": File(b"{}"), "dev/log.txt": File(b"loss 0.5\n" * 40)})
+    model.commit(root / "work", branch="dev")
+    _work(root, seed, 1)
+    write_folder(root / "work", {**read_folder(root / "work"), "config.json": base["config.json"]})
+    model.commit(root / "work")
+
+
+def _two_models(root: Path, seed: int) -> None:
+    _two(root, seed)
+    open_scene(root).model("other").commit(root / "work")
+
+
+def _released(root: Path, seed: int) -> None:
+    """The first version, at which no branch or tag stands, is in a release."""
+    _two_models(root, seed)
+    registry = open_scene(root)
+    registry.model(MODEL).tag("prod", "main")
+    registry.release("prod", {MODEL: "v1", "other": "main"})
+
+
+def _rolled_out(root: Path, seed: int) -> None:
+    _two(root, seed)
+    _model(root).promote("main", "prod", reason="better")
+
+
+def _carded(root: Path, seed: int) -> None:
+    _empty(root, seed)
+    (root / "work" / "README.md").write_bytes(b"---\nlicense: mit\n---\n# A model\n")
+    _model(root).commit(root / "work", tags=["prod"])
+
+
+def _note(root: Path) -> None:
+    _model(root).note("main~1", "drifts", labels={"reviewed": True}, metrics={"drift": 0.02})
+
+
+def _approve(root: Path) -> None:
+    open_scene(root, author=COLLEAGUE).model(MODEL).approve("main", "prod", "looks right")
+
+
+def _fork(root: Path) -> None:
+    _finished(lambda: _model(root).fork("fork", "main~1"))
+
+
+def _release(root: Path) -> None:
+    open_scene(root).release("prod", {MODEL: "main", "other": "main"}, reason="both")
+
+
+def _edit_card(root: Path) -> None:
+    _model(root).set_card("main", {"license": "apache-2.0"})
+
+
+def _retire_released(root: Path) -> None:
+    retire_released(open_scene(root))
+
+
+def retire_released(registry: Registry) -> None:
+    """Whoever retires what a release names is refused."""
+    try:
+        registry.model(MODEL).retire("v1", reason="old")
+    except ConflictError as error:
+        assert error.fields["uses"] == [f"release prod names {MODEL}@{registry.model(MODEL).resolve('v1').commit.short}"]  # noqa: PT017
+    else:
+        raise AssertionError("a version that a release names was retired")
+
+
 def _collect(root: Path) -> None:
     """As a run of `reg gc --delete` with nothing too young and no trash window."""
     open_scene(root).gc(delete=True, grace_s=0, trash_window_s=0)
@@ -188,6 +272,15 @@ SCENES = {
         Scene("retire", _two_free, _retire),
         Scene("gc", _garbage, _collect),
         Scene("repack", _fat, lambda root: _model(root).repack()),
+        Scene("note", _two, _note),
+        Scene("approve", _protected, _approve),
+        Scene("promote a protected tag", _approved, lambda root: _model(root).promote("main", "prod", reason="approved")),
+        Scene("roll back", _rolled_out, lambda root: _model(root).rollback("prod", to="main~1", reason="an outage")),
+        Scene("fork", _two, _fork),
+        Scene("merge", _apart, lambda root: _model(root).merge("dev")),
+        Scene("release", _two_models, _release),
+        Scene("release again", _released, _release),
+        Scene("edit a card", _carded, _edit_card),
         Scene("checkout", _two, lambda root: _model(root).checkout("main", root / "target")),
         Scene("checkout over another", _checked_out, lambda root: _model(root).checkout("main", root / "target")),
     )
@@ -229,17 +322,35 @@ DEPLOYMENTS = {
 }
 
 
+REFUSED = Scene("retire what a release names", _released, _retire_released)  # which takes no step at all
+
+
 def registry_state(registry: Registry) -> object:
-    """What a reader sees: where branches and tags stand, and which versions there are. A model without a branch has none yet."""
+    """What a reader sees: where branches and tags stand, which versions there are, what is said of them, and what releases name. A model
+    without a branch has none yet."""
     models = {name: registry.model(name) for name in registry.model_names()}
-    return {
+    versions = {
         name: (
             {ref.name: model.resolve(ref.name).tree.hex for ref in (*model.branches(), *model.tags())},
             [(record.commit.tree.hex, record.retired) for record in model.walk("main")],
+            _said(model),
         )
         for name, model in models.items()
         if model.branches()
     }
+    releases = {info.name: {name: row.tree.hex for name, row in info.versions.items()} for info in registry.releases()}
+    return versions, releases
+
+
+def _said(model: Model) -> object:
+    """What notes come to: what is said twice is said once."""
+    said: dict[str, dict[object, object]] = {}
+    for note in model.notes():
+        about = said.setdefault(note.commit.hex, {})
+        about |= {("label", name): value for name, value in note.labels.items()}
+        about |= {("metric", name): value for name, value in note.metrics.items()}
+        about |= {(note.who, note.tag): (note.approved, note.text)}
+    return said
 
 
 def state(root: Path) -> object:

@@ -14,7 +14,7 @@ from tests.reliability.forks import Forks
 from tests.reliability.kills import DATA_CHECKED_EVERY, Kills
 from tests.reliability.matrix import Row
 from tests.reliability.profile import NIGHTLY
-from tests.reliability.scenes import SCENES, copy_scene, prepare, run
+from tests.reliability.scenes import REFUSED, SCENES, copy_scene, prepare, run, state
 from tests.reliability.steps import Fate, Kind, Steps
 
 ROW = "T1"
@@ -54,6 +54,16 @@ def test_nothing_goes_past_the_steps(name: str, tmp_path: Path) -> None:
         run(SCENES[name], root)
     assert seen.inside >= len([step for step in steps.taken if step.kind not in _UNHEARD])
     assert seen.outside == []
+
+
+def test_what_is_refused_takes_no_step(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    prepare(REFUSED, root, 1)
+    before = state(root)
+    with Steps(root) as steps:
+        run(REFUSED, root)
+    assert steps.taken == []
+    assert state(root) == before
 
 
 def test_what_goes_past_the_steps_is_seen(tmp_path: Path) -> None:

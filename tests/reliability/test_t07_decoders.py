@@ -230,7 +230,7 @@ TARGETS = {
     "path": Target(60_000, check_path, NAMES, mutate_name, NAMED),
     "ref": Target(60_000, check_ref, NAMES, mutate_name, NAMED),
     "model": Target(50_000, check_model, NAMES, mutate_name, NAMED),
-    "condition": Target(30_000, parse_condition, CONDITIONS, mutate_condition, NAMED),
+    "condition": Target(8_000, parse_condition, CONDITIONS, mutate_condition, NAMED),
     "revision": Target(80_000, parse_revision, NAMES, mutate_name, NAMED),
     "url": Target(50_000, opening.open_backend, URLS, mutate_name, NAMED),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from tests.reliability.scenes import SCENES, copy_scene, open_scene, run, state
 from tests.reliability.steps import Fate, Kind, Step, Steps
 
 ROW = "T14"
-ENTRY = re.compile(r"registry/(refs/.+|catalogue)/\d{10}")
+ENTRY = re.compile(r"registry/(refs/.+|releases/.+|catalogue)/\d{10}")
 SYNCS = frozenset({Kind.SYNC, Kind.SYNC_FOLDER})
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="paths of descriptors")
 
@@ -39,7 +39,7 @@ def test_files_before_names_before_folders_before_entries_before_the_end(kills: 
                 unsynced = {path for path in unsynced if os.path.dirname(path) != step.path}
             case Kind.LINK:
                 assert written[step.path], f"{step.target} is named before it is synced"
-                if step.target.startswith("registry/refs/"):
+                if step.target.startswith(("registry/refs/", "registry/releases/")):
                     others = {path for path in unsynced if not step.target.startswith(f"{path}/")}
                     assert others == set(), f"{step.target} is written while these may still be lost"
                 unsynced.add(step.target)

@@ -1,6 +1,7 @@
 """T15: at every moment of every operation all that is named is there; and what goes is needed by no version at that moment.
 
-tests/operations/test_write_order.py does it for commits and moves of refs; here it is done beside repacks, retirements and collections.
+tests/operations/test_write_order.py does it for commits and moves of refs; here it is done beside repacks, retirements and
+collections, and for what people do with versions: notes, forks, merges, releases.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from cas_registry.backends.memory import MemoryBackend
+from cas_registry.model.rules import TagRule
 from cas_registry.registry import Registry, registry_over
 from tests.reliability.matrix import Row
 from tests.reliability.scenes import small_borders
-from tests.support.folders import CHUNK_BYTES, KIB, File, make_bytes, write_folder
+from tests.support.folders import CHUNK_BYTES, KIB, File, make_bytes, read_folder, write_folder
 from tests.support.references import references
 from tests.support.simulated import TracingBackend, Written, make_registry, make_world, memory_with, with_small_packs
 
@@ -68,12 +70,34 @@ def _collect(registry: Registry, work: Path) -> None:
     _gc(registry)
 
 
+def _team(registry: Registry, work: Path) -> None:
+    """Notes, a fork and its merge back, a card, and a release that moves, whose versions are given up."""
+    _versions(registry, work, 3)
+    model = registry.model("m")
+    model.note("v2", "drifts", labels={"reviewed": True})
+    model.approve("v2", "prod")
+    registry.protect("env/*", TagRule(after=("prod",)))
+    model.promote("v2", "prod", reason="better")
+    model.fork("fork", "v2")
+    fork = registry.model("fork")
+    write_folder(work, {**read_folder(work), "0.txt": File(b"of the fork")})
+    fork.commit(work)
+    fork.set_card("main", {"license": "mit"})
+    model.merge("fork@main", take="theirs")
+    registry.release("stack", {"m": "v2", "fork": "main"})
+    registry.release("stack", {"m": "main"}, drop=["fork"])
+    model.rollback("prod", to="v2", reason="an outage")
+    registry.rollback_release("stack")
+    model.retire("v1", reason="old")
+    registry.retire("fork", force=True)
+
+
 def _gc(registry: Registry) -> None:
     found = registry.gc(grace_s=0)
     registry.gc(delete=True, grace_s=0, trash_window_s=0, confirmed=found.garbage_objects)
 
 
-@pytest.mark.parametrize("act", [_tags, _retire, _repack, _collect])
+@pytest.mark.parametrize("act", [_tags, _retire, _repack, _team, _collect])
 def test_at_every_moment_the_store_is_closed(act: Callable[[Registry, Path], None], matrix: Row, tmp_path: Path) -> None:
     backend = TracingBackend(MemoryBackend("order"))
     with small_borders():

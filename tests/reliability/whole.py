@@ -40,7 +40,7 @@ def _decode(area: str, name: str, data: bytes) -> bool:
         case "packs":
             decode_pack(data)
             return PackName.of(data).hex == name
-        case "refs" | "catalogue":
+        case "refs" | "releases" | "catalogue":
             decode_entry(data)
         case "gc":
             _decode_record(name.rpartition("/")[2], data)

@@ -32,15 +32,19 @@ def open(  # noqa: A001 - reg.open, as in gzip.open
     storage_options: Mapping[str, Any] | None = None,
     author: str | None = None,
     cache_folder: Path | None = None,
+    offline: bool | None = None,
 ) -> Registry:
     """The registry at `url`: a folder, s3://bucket/prefix, gs://…, az://….
 
     `storage_options` go to fsspec's file system. `author` and `cache_folder` default to REG_AUTHOR or user@host, and to REG_CACHE or
-    the platform's cache folder. Raises NotFoundError, AccessError, BackendError, IntegrityError, UnsupportedFormatError.
+    the platform's cache folder. With `offline` (by default where REG_OFFLINE is 1) a remote store is not asked for anything: what this machine
+    has seen of it answers, and OfflineError says what that lacks. Raises NotFoundError, AccessError, BackendError, IntegrityError, UnsupportedFormatError.
     """
     from cas_registry.registry import open_registry
+    from cas_registry.settings import default_offline
 
-    return open_registry(url, _settings(author, cache_folder), storage_options=storage_options)
+    chosen = default_offline() if offline is None else offline
+    return open_registry(url, _settings(author, cache_folder), storage_options=storage_options, offline=chosen)
 
 
 def init(

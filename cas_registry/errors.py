@@ -19,6 +19,7 @@
     ├── UnsafeFileError                a file runs code on loading, or was not looked at, and that was to be refused
     ├── AccessError                    credentials or permissions
     ├── BackendError                   the store did not answer, or answered nonsense
+    │   └── OfflineError               it was not to be asked, and what was seen of it does not answer
     └── UnsupportedFormatError         written by a newer version
 
 Every class has a stable `code` for programs and an `exit_code` for the command line. Messages say what was tried, on
@@ -185,6 +186,16 @@ class BackendError(RegistryError):
     @property
     def transient(self) -> bool:
         return bool(self.fields.get("transient", False))
+
+
+class OfflineError(BackendError):
+    """The store was not to be asked, and this machine does not have what it takes to answer without it.
+
+    `fields["missing"]` names what is not here: a key, or the paths of files. Asking once online brings it here, and what writes to the registry,
+    or looks after the store itself, is never done offline.
+    """
+
+    code = "offline"
 
 
 class UnsupportedFormatError(RegistryError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cas_registry.backends import Backend
-from cas_registry.backends.opening import open_backend
+from cas_registry.backends.opening import open_backend, remote_url
 from cas_registry.face.finding import OfflineRegistry
 from cas_registry.face.folders import BoundFolder, bind_folder, find_binding, plain_options, remember_version
 from cas_registry.face.infos import FileInfo, RefInfo, VersionInfo
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.deploy import Deployment, Outcome, Reload
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
+    from cas_registry.operations.fetch import FetchReport
     from cas_registry.operations.fork import ForkReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
@@ -94,6 +95,7 @@ __all__ = [
     "Edge",
     "Expiry",
     "Family",
+    "FetchReport",
     "FileInfo",
     "FileValue",
     "FolderState",
@@ -160,9 +162,11 @@ __all__ = [
     "World",
     "bind_folder",
     "check",
+    "check_may_ask",
     "diagnose",
     "dot",
     "find_binding",
+    "has_seen",
     "init_registry",
     "mermaid",
     "open_offline",
@@ -199,6 +203,7 @@ _REPORTS = {
     "Edge": "origins",
     "Expiry": "retention",
     "Family": "usage",
+    "FetchReport": "fetch",
     "FileValue": "comparison",
     "ForkReport": "fork",
     "Found": "index",
@@ -262,14 +267,42 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def open_registry(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> Registry:
-    """The registry at `url`. NotFoundError if there is none."""
+def open_registry(
+    url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None, offline: bool = False
+) -> Registry:
+    """The registry at `url`. NotFoundError if there is none.
+
+    `offline`: a remote store is not asked for anything; answers come from what this machine keeps of it, and OfflineError says what that does
+    not have. What would write raises it too. A registry in a folder is opened as ever.
+    """
+    if offline and (place := remote_url(fspath(url))):
+        from cas_registry.face.keeping import open_without_store
+
+        return Registry(open_without_store(place, world), world)
     return Registry(open_stores(open_backend(fspath(url), storage_options)), world)
 
 
 def open_offline(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] | None = None) -> OfflineRegistry:
     """What this machine has seen of the registry at `url`, for searching while it cannot be reached. No request is made."""
-    return OfflineRegistry(open_backend(fspath(url), storage_options).url, world)
+    place = fspath(url)
+    return OfflineRegistry(remote_url(place) or open_backend(place, storage_options).url, world)
+
+
+def check_may_ask(url: AnyPath, *, offline: bool) -> None:
+    """OfflineError where the store at `url` is remote and not to be asked: for what looks after the store itself."""
+    place = remote_url(fspath(url)) if offline else None
+    if place is not None:
+        from cas_registry.store.offline import refusal
+
+        raise refusal(place)
+
+
+def has_seen(url: AnyPath, world: World) -> bool:
+    """Whether this machine keeps something of the remote registry at `url`, so that it may answer offline."""
+    from cas_registry.face import keeping
+
+    place = remote_url(fspath(url))
+    return place is not None and keeping.has_seen(place, world)
 
 
 def init_registry(

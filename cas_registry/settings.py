@@ -23,13 +23,15 @@ def default_cache_folder() -> Path:
     """`REG_CACHE`, or the platform's cache folder for this program."""
     if override := os.environ.get("REG_CACHE"):
         return Path(override)
-    import platformdirs  # noqa: PLC0415 - 25 ms that few verbs need
+    if folder := _by_xdg("XDG_CACHE_HOME", ".cache"):
+        return folder
+    import platformdirs  # noqa: PLC0415 - 25 ms that every verb of a remote registry would wait for
 
     return Path(platformdirs.user_cache_dir("cas_registry", appauthor=False))
 
 
 def default_cache_bytes() -> int:
-    """`REG_CACHE_BYTES` (0: no files are kept), or 10 GiB: how large the files kept in the cache may grow together."""
+    """`REG_CACHE_BYTES` (0: nothing is kept), or 10 GiB: how large the files kept in the cache may grow together."""
     override = os.environ.get("REG_CACHE_BYTES", "")
     if not override:
         return DEFAULT_CACHE_BYTES
@@ -71,6 +73,14 @@ def default_verify() -> bool:
     text = os.environ.get("REG_VERIFY", "")
     if text not in {"", "0", "1"}:  # a mistake here must not switch the check off
         raise InvalidInputError(f"REG_VERIFY is {text!r}; give 1 or 0")
+    return text == "1"
+
+
+def default_offline() -> bool:
+    """`REG_OFFLINE`: 1 asks nothing of a remote store; 0 and nothing leave that to the caller."""
+    text = os.environ.get("REG_OFFLINE", "")
+    if text not in {"", "0", "1"}:  # a mistake here must not ask what was not to be asked
+        raise InvalidInputError(f"REG_OFFLINE is {text!r}; give 1 or 0")
     return text == "1"
 
 

@@ -23,6 +23,7 @@ from cas_registry.errors import (
     LocalEditsError,
     MergeConflictError,
     NotFoundError,
+    OfflineError,
     OutcomeUnknownError,
     RegistryError,
     RollbackError,
@@ -51,6 +52,7 @@ TREE = {
     UnsafeFileError: (RegistryError,),
     AccessError: (RegistryError,),
     BackendError: (RegistryError,),
+    OfflineError: (BackendError,),
     UnsupportedFormatError: (RegistryError,),
 }
 EXIT_CODES = {
@@ -72,6 +74,7 @@ EXIT_CODES = {
     RuleError: 8,
     AccessError: 6,
     BackendError: 6,
+    OfflineError: 6,
     UnsupportedFormatError: 6,
     OutcomeUnknownError: 75,
 }
@@ -95,6 +98,7 @@ CODES = {
     UnsafeFileError: "unsafe-file",
     AccessError: "access",
     BackendError: "backend",
+    OfflineError: "offline",
     UnsupportedFormatError: "unsupported-format",
 }
 every_error = pytest.mark.parametrize("kind", CODES)

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -31,6 +32,30 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     object store: "fsspec", "obstore", or "auto". Raises InvalidInputError for a URL that carries credentials or a query, a
     scheme nobody knows, or options that the named library cannot do.
     """
+    place = _place(url)
+    if isinstance(place, Path):
+        return LocalBackend(place)
+    if isinstance(place, str):
+        with _memory_lock:
+            return _memory_stores.setdefault(place, MemoryBackend(place))
+    return RetryingBackend(_open_remote(place.protocol, place.root, place.url, dict(storage_options or {})))
+
+
+def remote_url(url: str) -> str | None:
+    """The URL of a remote store as its backend gives it, None for a folder and for memory. Nothing is loaded or opened."""
+    place = _place(url)
+    return place.url if isinstance(place, _Remote) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    protocol: str
+    root: str
+    url: str
+
+
+def _place(url: str) -> Path | str | _Remote:
+    """A folder, the name of a store in memory, or a remote store."""
     if not url or "\0" in url:
         raise InvalidInputError("an empty registry URL; give a folder or s3://bucket/prefix")
     if typo := _TYPO.match(url):
@@ -38,7 +63,7 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
             f"a URL that begins with {typo[0]} needs two slashes after it: {typo[0]}//…. If it is a folder: ./{typo[0]}…"
         )
     if not _SCHEME.match(url):
-        return LocalBackend(_folder(url))
+        return _folder(url)
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -52,15 +77,14 @@ def open_backend(url: str, storage_options: Mapping[str, Any] | None = None) -> 
     if scheme == "file":
         if parts.netloc not in {"", "localhost"}:
             raise InvalidInputError(f"{url} names the host {parts.netloc}; a folder's URL has three slashes: file:///folder")
-        return LocalBackend(_folder(unquote(parts.path)))
+        return _folder(unquote(parts.path))
     if scheme == "memory":
-        with _memory_lock:
-            return _memory_stores.setdefault(parts.netloc + parts.path, MemoryBackend(parts.netloc + parts.path))
+        return parts.netloc + parts.path
     protocol = _PROTOCOLS.get(scheme)
     if protocol is None or not parts.netloc:
         raise InvalidInputError(f"no store for {redact(url)}: use a folder, s3://bucket/prefix, gs://…, az://… or memory://…")
     root = f"{parts.netloc}{parts.path}".strip("/")
-    return RetryingBackend(_open_remote(protocol, root, f"{scheme}://{root}", dict(storage_options or {})))
+    return _Remote(protocol, root, f"{scheme}://{root}")
 
 
 def _folder(path: str) -> Path:

@@ -34,14 +34,14 @@ class Cards(Moves):
         """
         from cas_registry.operations.card import require_card
 
-        return require_card(self._stores, self.resolve(revision))
+        return require_card(self._reading, self.resolve(revision))
 
     def card_source(self, revision: str) -> tuple[str, str]:
         """Path and text of a version's card, as it stands; of one without: README.md and a template to fill in."""
         from cas_registry.operations.card import CARD_NAMES, read_source, template
 
         version = self.resolve(revision)
-        return read_source(self._stores, version) or (CARD_NAMES[-1], template(version.model))
+        return read_source(self._reading, version) or (CARD_NAMES[-1], template(version.model))
 
     def set_card(
         self,
@@ -75,7 +75,7 @@ class Cards(Moves):
     def inputs(self, revision: str) -> list[Input]:
         """What a version was made from, as recorded when it was committed."""
         version = self.resolve(revision)
-        return list(self._stores.objects.read_commit(version.commit).inputs)
+        return list(self._reading.objects.read_commit(version.commit).inputs)
 
     def check_inputs(self, revision: str, *, root: AnyPath | None = None, progress: Progress | None = None) -> InputsReport:
         """Whether they are still there, and still the same: versions are looked up, files and objects read and hashed.

@@ -39,7 +39,7 @@ class Comparing(Contents):
         Labels and metrics are told with what notes say of them. Reads commits, trees and maps, no data. InvalidInputError for fewer than
         two, and for a section that there is not.
         """
-        return _compare(self._stores, self._world, [self.resolve(revision) for revision in revisions], only)
+        return _compare(self._reading, self._world, [self.resolve(revision) for revision in revisions], only)
 
     def bisect(
         self,
@@ -74,7 +74,7 @@ class Comparing(Contents):
                 return _judgement(test(target, report.version))
 
             return find_first_bad(
-                self._stores, self.resolve(bad), goods, judge, first_parent=first_parent, on_step=on_step or (lambda _: None)
+                self._reading, self.resolve(bad), goods, judge, first_parent=first_parent, on_step=on_step or (lambda _: None)
             )
 
     def bisect_next(
@@ -85,7 +85,7 @@ class Comparing(Contents):
 
         goods = [self.resolve(name) for name in ([good] if isinstance(good, str) else good)]
         untold = [self.resolve(name).commit for name in skipped]
-        return find_next(self._stores, self.resolve(bad), goods, untold, first_parent=first_parent)
+        return find_next(self._reading, self.resolve(bad), goods, untold, first_parent=first_parent)
 
     def blame(
         self, revision: str, path: str | None = None, *, tensors: bool = False, tensor: str | None = None,
@@ -101,8 +101,8 @@ class Comparing(Contents):
         parsed = parse_revision(revision)
         version, where = self._resolve(parsed), (path or parsed.path or "").strip("/") or None
         if tensors or tensor is not None:
-            return blame_tensors(self._stores, version, where, tensor, progress=progress or NoProgress())
-        return blame_files(self._stores, version, where, progress=progress or NoProgress())
+            return blame_tensors(self._reading, version, where, tensor, progress=progress or NoProgress())
+        return blame_files(self._reading, version, where, progress=progress or NoProgress())
 
     def lineage(
         self, revision: str, *, up: bool = True, down: bool = True, depth: int | None = None, progress: Progress | None = None
@@ -118,10 +118,10 @@ class Comparing(Contents):
         version, listener = self.resolve(revision), progress or NoProgress()
 
         def question(index: Index) -> Lineage:
-            descendants = IndexedDescendants(index, self._stores.objects, progress=listener)
-            return trace(self._stores, version, descendants, up=up, down=down, depth=depth)
+            descendants = IndexedDescendants(index, self._reading.objects, progress=listener)
+            return trace(self._reading, version, descendants, up=up, down=down, depth=depth)
 
-        return ask_index(self._stores, self._world.cache_folder, question, now_ms=self._now_ms, progress=listener)
+        return ask_index(self._reading, self._world.cache_folder, question, now_ms=self._now_ms, progress=listener)
 
     def du(self, *revisions: str, progress: Progress | None = None) -> UsageReport:
         """What versions take (every one of this model, if none are named), each by itself and all together: raw and stored bytes, those
@@ -147,13 +147,13 @@ class ComparingModels:
 
     def compare(self, *revisions: str, only: Collection[str] = ()) -> Comparison:
         """`Model.compare` of versions that name their models (`fraud@prod`). InvalidInputError for one that does not."""
-        return _compare(self._stores, self._world, [self._named(revision) for revision in revisions], only)
+        return _compare(self._stores.reading, self._world, [self._named(revision) for revision in revisions], only)
 
     def _named(self, revision: str) -> Version:
         parsed = parse_revision(revision)
         if parsed.model is None:
             raise InvalidInputError(f"of which model is {revision!r}? Write MODEL@{revision}", revision=revision)
-        return self._stores.refs(parsed.model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
+        return self._stores.reading.refs(parsed.model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
 
     def du(self, *, progress: Progress | None = None) -> list[ModelUsage]:
         """What each model takes, the largest first: of its stored bytes those that no other model needs, and what a collection would free if

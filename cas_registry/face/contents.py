@@ -10,7 +10,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cas_registry.backends import is_remote
 from cas_registry.errors import ConflictError, FormatError, InvalidInputError, NotFoundError
 from cas_registry.face.cards import Cards
 from cas_registry.face.infos import FileInfo
@@ -226,7 +225,7 @@ class Contents(Cards):
 
         state, bases = self._held(target)
         after = FolderState(
-            registry=self._stores.format.registry,
+            registry=self._reading.format.registry,
             model=version.model,
             folder=".",
             commit=version.commit.hex,
@@ -248,7 +247,7 @@ class Contents(Cards):
                     opened.write_private(LOCK_NAME, encode_lock(locked).encode("utf-8"))
 
         return checkout_version(
-            self._stores,
+            self._reading,
             version,
             target,
             base_trees=bases,
@@ -256,7 +255,7 @@ class Contents(Cards):
             beside=beside,
             patterns=patterns,
             force=force,
-            file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
+            file_cache=self._file_cache(wanted=link or (cache and self._is_remote)),
             link=link,
             safe_only=safe_only,
             stat_cache=self._stat_cache(target),
@@ -289,14 +288,14 @@ class Contents(Cards):
         version, _ = self._chosen(revision, verify=must_verify, lock=lock)
         state, bases = self._held(target)
         return plan_checkout(
-            self._stores,
+            self._reading,
             version,
             target,
             base_trees=bases,
             base_commit=_commit_of(state) if state else None,
             patterns=tuple(paths),
             force=force,
-            file_cache=self._file_cache(wanted=link or (cache and is_remote(self._stores.backend.url))),
+            file_cache=self._file_cache(wanted=link or (cache and self._is_remote)),
             link=link,
             safe_only=safe_only,
             stat_cache=self._stat_cache(target, read_only=True),
@@ -323,7 +322,7 @@ class Contents(Cards):
         version = self.resolve(revision)
         path = Path(fspath(folder))
         return compare_folder(
-            self._stores,
+            self._reading,
             version.tree,
             path,
             stat_cache=self._stat_cache(path),
@@ -336,8 +335,8 @@ class Contents(Cards):
         from cas_registry.operations.version_files import list_files, marks_of, select
 
         version = self.resolve(revision)
-        files = select(list_files(self._stores.objects, version.tree)[0], tuple(paths))
-        marks = marks_of(self._stores.objects, version.map, ((file.entry, file.folder) for file in files))
+        files = select(list_files(self._reading.objects, version.tree)[0], tuple(paths))
+        marks = marks_of(self._reading.objects, version.map, ((file.entry, file.folder) for file in files))
         return [
             FileInfo(file.path, file.entry.size_bytes, file.entry.id, file.entry.mode, mark)
             for file, mark in zip(files, marks, strict=True)
@@ -352,7 +351,7 @@ class Contents(Cards):
         tree_id, prefix = version.tree, ""
         entries: Sequence[TreeEntry] | None = None
         for name in parsed.path.split("/") if parsed.path else ():
-            entry = None if entries else self._stores.objects.read_tree(tree_id).get(name)
+            entry = None if entries else self._reading.objects.read_tree(tree_id).get(name)
             if entry is None:
                 raise NotFoundError(f"{revision}: there is no {prefix}{name} in this version", path=parsed.path)
             if isinstance(entry.id, TreeId):
@@ -360,9 +359,9 @@ class Contents(Cards):
             else:
                 entries = [entry]
         if entries is None:
-            entries = self._stores.objects.read_tree(tree_id).entries
+            entries = self._reading.objects.read_tree(tree_id).entries
         files = [entry for entry in entries if not entry.is_folder]
-        marks = marks_of(self._stores.objects, version.map, ((entry, tree_id) for entry in files))
+        marks = marks_of(self._reading.objects, version.map, ((entry, tree_id) for entry in files))
         mark_of = {entry.name: mark for entry, mark in zip(files, marks, strict=True)}
         return [
             FileInfo(f"{prefix}{entry.name}", entry.size_bytes, entry.id, entry.mode, mark_of.get(entry.name))
@@ -377,14 +376,14 @@ class Contents(Cards):
         from cas_registry.operations.reading import open_file
 
         version, where = self._file(revision, path)
-        return open_file(self._stores, version, where)
+        return open_file(self._reading, version, where, self._kept_files)
 
     def read_bytes(self, revision: str, path: str | None = None) -> bytes:
         """The whole of a file, verified."""
         from cas_registry.operations.reading import read_file
 
         version, where = self._file(revision, path)
-        return read_file(self._stores, version, where)
+        return read_file(self._reading, version, where, self._kept_files)
 
     def tensors(self, revision: str, path: str | None = None) -> list[TensorInfo]:
         """The tensors of a version, or of one of its files (`path`, or `REV:PATH`): names, types, shapes, sizes. No data is read.
@@ -394,7 +393,7 @@ class Contents(Cards):
         from cas_registry.operations.tensors import list_tensors
 
         parsed = parse_revision(revision)
-        return list_tensors(self._stores, self._resolve(parsed), path or parsed.path)
+        return list_tensors(self._reading, self._resolve(parsed), path or parsed.path)
 
     def tensor(self, revision: str, name: str, path: str | None = None) -> npt.NDArray[np.generic]:
         """One tensor as a numpy array (bfloat16 and fp8 by ml_dtypes), from its own chunks alone, each verified.
@@ -404,7 +403,7 @@ class Contents(Cards):
         from cas_registry.operations.tensors import read_tensor
 
         parsed = parse_revision(revision)
-        return read_tensor(self._stores, self._resolve(parsed), name, path or parsed.path)
+        return read_tensor(self._reading, self._resolve(parsed), name, path or parsed.path)
 
     def repack(self, *, level: int | None = None, dry_run: bool = False, progress: Progress | None = None) -> RepackReport:
         """Encode all versions anew, each tensor against the best of all versions, the rest by zstd at `level`, in full packs.
@@ -451,8 +450,13 @@ class Contents(Cards):
 
         parsed, path = parse_revision(revision), Path(fspath(lock))
         found = read_lock(path)
-        locked, version = find_locked(self._stores, found, parsed.model or self._name, parsed.asked, path=path)
+        locked, version = find_locked(self._reading, found, parsed.model or self._name, parsed.asked, path=path)
         return replace(found, versions=(locked,)), version
+
+    @property
+    def _kept_files(self) -> FileCache | None:
+        """The whole files that are read while the store is not to be asked."""
+        return self._file_cache(wanted=self._is_remote) if self._reading.offline else None
 
     def _file_cache(self, *, wanted: bool) -> FileCache:
         folder = self._world.cache_folder if wanted else None

@@ -28,7 +28,7 @@ class History(ModelBase):
         from cas_registry.operations.diff import diff_versions
 
         ends = self.resolve(old), self.resolve(new)
-        return diff_versions(self._stores, *ends, values=values, progress=progress or NoProgress())
+        return diff_versions(self._reading, *ends, values=values, progress=progress or NoProgress())
 
     def log(self, revision: str = "main", *, limit: int | None = None) -> list[LogRecord]:
         """A version and its ancestors, newest first, at most `limit`."""
@@ -38,18 +38,18 @@ class History(ModelBase):
         """One or several versions and their ancestors, each once, newest first, read as they are asked for."""
         from cas_registry.operations.history import walk_history
 
-        return walk_history(self._stores, *(self.resolve(wanted) for wanted in (revision, *more)))
+        return walk_history(self._reading, *(self.resolve(wanted) for wanted in (revision, *more)))
 
     def show(self, revision: str) -> VersionInfo:
         """A version with its commit and the refs at it."""
         version = self.resolve(revision)
-        commit = self._stores.objects.read_commit(version.commit)
-        found = self._stores.refs(version.model).head()
+        commit = self._reading.objects.read_commit(version.commit)
+        found = self._reading.refs(version.model).head()
         refs = {
             kind: tuple(
                 sorted(name for name, ref in found[1].of(kind).items() if ref.commit == version.commit) if found else ()
             )
             for kind in RefKind
         }
-        stats = self._stores.log(version.log).read(version.at).entry.stats
+        stats = self._reading.log(version.log).read(version.at).entry.stats
         return VersionInfo(version, commit, stats, refs[RefKind.BRANCH], refs[RefKind.TAG])

@@ -77,7 +77,7 @@ class Moves(Trust):
 
     def history(self, kind: RefKind, name: str) -> list[Move]:
         """Every move of a branch or tag, newest first: who, when, why, from where to where."""
-        return self._stores.refs(self._name).history(kind, name)
+        return self._reading.refs(self._name).history(kind, name)
 
     def retire(self, *revisions: str, reason: str = "", force: bool = False) -> RetireReport:
         """Take versions away: nobody finds them any more, and what only they needed goes with the next collection.
@@ -103,7 +103,7 @@ class Moves(Trust):
         return restore_version(self._stores, RetireRequest(self._name, self._world.author, self._now_ms, reason), commit)
 
     def _refs(self, kind: RefKind) -> list[RefInfo]:
-        found = self._stores.refs(self._name).head()
+        found = self._reading.refs(self._name).head()
         table = found[1].of(kind) if found else {}
         return [
             RefInfo(kind, name, ref.version.commit, ref.version.number, ref.moved)

@@ -48,8 +48,8 @@ class Promotion(Moves):
         from cas_registry.operations.notes import read_notes
 
         if revision is None:
-            return read_notes(self._stores, self._name)
-        return read_notes(self._stores, self._name, self.resolve(revision).commit)
+            return read_notes(self._reading, self._name)
+        return read_notes(self._reading, self._name, self.resolve(revision).commit)
 
     def approve(
         self,
@@ -145,7 +145,7 @@ class Rules:
 
     def rules(self) -> Mapping[str, TagRules]:
         """The rules of tags by model, `"*"` those of all: by the tag's name or a pattern of names (`env/*`)."""
-        return self._stores.catalogue.rules()
+        return self._stores.reading.catalogue.rules()
 
     def protect(self, tag: str, rule: TagRule, *, model: str | None = None, reason: str = "") -> None:
         """Put a tag, or all of a pattern, under a rule: of one model, or (None) of every model that has none of the same pattern.
@@ -175,7 +175,7 @@ class Rules:
         """Which version stands at which stage, and for how long: of one model or of all."""
         from cas_registry.operations.stages import find_board
 
-        return find_board(self._stores, None if model is None else [check_model(model)])
+        return find_board(self._stores.reading, None if model is None else [check_model(model)])
 
     @property
     def _time_ms(self) -> int:

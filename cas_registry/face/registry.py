@@ -8,7 +8,7 @@ from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cas_registry.backends import Backend
+from cas_registry.backends import Backend, is_remote
 from cas_registry.face.comparing import ComparingModels
 from cas_registry.face.finding import Finding
 from cas_registry.face.model import Model
@@ -39,7 +39,7 @@ class Registry(Finding, Rules, Releases, ComparingModels):
     checked (RollbackError). Safe to use from several threads."""
 
     def __init__(self, stores: Stores, world: World) -> None:
-        self._stores = _watched(stores, world)
+        self._stores = stores if stores.offline else _kept(_watched(stores, world), world)
         self._world = world
 
     def __repr__(self) -> str:
@@ -56,6 +56,11 @@ class Registry(Finding, Rules, Releases, ComparingModels):
         return self._stores.format.registry
 
     @property
+    def as_of_ms(self) -> int | None:
+        """When that was seen of the logs asked about which answers come from, the oldest of them; None where the store is asked."""
+        return self._stores.reading.as_of_ms
+
+    @property
     def is_shared(self) -> bool:
         """Whether several writers may work at once; False for a registry made with `single_writer`."""
         return not self._stores.format.single_writer
@@ -66,14 +71,14 @@ class Registry(Finding, Rules, Releases, ComparingModels):
 
     def model_names(self) -> list[str]:
         """The names of the models, sorted; in three reads."""
-        return sorted(name for name, row in self._stores.catalogue.models().items() if not row.retired)
+        return sorted(name for name, row in self._stores.reading.catalogue.models().items() if not row.retired)
 
     def models(self) -> list[ModelStats]:
         """Every model with its figures, sorted by name."""
         from cas_registry.operations.stats import model_stats
 
-        rows = self._stores.catalogue.models()
-        return [model_stats(self._stores, name) for name, row in sorted(rows.items()) if not row.retired]
+        rows = self._stores.reading.catalogue.models()
+        return [model_stats(self._stores.reading, name) for name, row in sorted(rows.items()) if not row.retired]
 
     def folder_state(self, folder: AnyPath) -> FolderState | None:
         """What a folder's `.reg/state.json` remembers, if that is about this registry; see `remember_version`."""
@@ -139,7 +144,7 @@ class Registry(Finding, Rules, Releases, ComparingModels):
 
     def policies(self) -> Mapping[str, Keep]:
         """The retention policies by model; `"*"` is that of every model without its own."""
-        return self._stores.catalogue.policies()
+        return self._stores.reading.catalogue.policies()
 
     def set_policy(self, keep: Keep | None, *, model: str | None = None) -> None:
         """Give a model (None: every model without its own) a retention policy, or take it away. Nothing is retired before `gc` applies it."""
@@ -207,6 +212,15 @@ def _watched(stores: Stores, world: World) -> Stores:
     from cas_registry.store.watch import Watch
 
     return replace(stores, watch=Watch(folder / stores.format.registry, clock_ns=world.clock_ns))
+
+
+def _kept(stores: Stores, world: World) -> Stores:
+    """The stores of a remote registry, with a reader that takes what never changes from this machine."""
+    if not is_remote(stores.backend.url) or stores.reader is not None:
+        return stores
+    from cas_registry.face.keeping import keep_objects
+
+    return keep_objects(stores, world)
 
 
 def mend(

@@ -33,7 +33,7 @@ class Releases:
         parsed = parse_revision(revision)
         if parsed.model is None:
             raise InvalidInputError(f"a version of which model? Write MODEL@{revision}")
-        return self._stores.refs(parsed.model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
+        return self._stores.reading.refs(parsed.model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
 
     def release(
         self,
@@ -83,7 +83,7 @@ class Releases:
                 wanted[version.model, parsed.asked] = version
         if not wanted:
             raise InvalidInputError("lock which versions? Name them: MODEL@REV")
-        lock = make_lock(self._stores, [(asked, version) for (_, asked), version in wanted.items()])
+        lock = make_lock(self._stores.reading, [(asked, version) for (_, asked), version in wanted.items()])
         if path is not None:
             write_lock(Path(fspath(path)), lock)
         return lock
@@ -99,25 +99,25 @@ class Releases:
         """Every release as it is now, sorted by name; four reads each."""
         from cas_registry.operations.release import list_releases
 
-        return list_releases(self._stores)
+        return list_releases(self._stores.reading)
 
     def show_release(self, name: str) -> ReleaseInfo:
         """A release as it is now, and which of its versions have been retired by force."""
         from cas_registry.operations.release import show_release
 
-        return show_release(self._stores, name)
+        return show_release(self._stores.reading, name)
 
     def release_history(self, name: str) -> list[ReleaseInfo]:
         """What a release has named, newest first: who wrote it, when and why."""
         from cas_registry.operations.release import release_history
 
-        return release_history(self._stores, name)
+        return release_history(self._stores.reading, name)
 
     def _version_of(self, model: str, revision: str) -> Version:
         parsed = parse_revision(revision)
         if parsed.model not in (None, model):
             raise InvalidInputError(f"{revision} is no version of model {model!r}")
-        return self._stores.refs(model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
+        return self._stores.reading.refs(model).resolve(parsed, now_ms=self._world.clock_ns() // 1_000_000)
 
     def _request(
         self, name: str, reason: str, expect: int | None, *, sign: bool, key: AnyPath | None

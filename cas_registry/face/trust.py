@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,14 +44,18 @@ class Trust(ModelBase):
         trust = load_trust(Path(fspath(allowed_signers)) if allowed_signers else self._world.allowed_signers)
         parsed = parse_revision(revision)
         model = parsed.model or self._name
+        reading = self._reading
+        stores = (
+            reading if reading.offline else replace(reading, history=None)
+        )  # the store's own entries, where it may be asked
         if accept and self._stores.watch:
             for log in (check_model(model), CATALOGUE, *([f"{RELEASE}{parsed.release}"] if parsed.release else [])):
                 self._stores.watch.accept(log)
         if parsed.release is not None:
             from cas_registry.operations.release_signing import verify_release
 
-            return verify_release(self._stores, parsed, trust)
-        return verify_ref(self._stores, model, parsed, trust)
+            return verify_release(stores, parsed, trust)
+        return verify_ref(stores, model, parsed, trust)
 
     def _sign(self, revision: str, key: AnyPath | None, *, expect: CommitId | None = None) -> SignReport:
         from cas_registry.operations.signing import sign_ref

@@ -14,7 +14,7 @@ from typing import Self
 
 import blake3
 
-from cas_registry.errors import IntegrityError, LocalEditsError, UnsafeFileError
+from cas_registry.errors import IntegrityError, LocalEditsError, OfflineError, UnsafeFileError
 from cas_registry.model.ids import CommitId, FileId, TreeId
 from cas_registry.model.tree import Mode
 from cas_registry.operations.file_writer import FileWriter, Neighbour
@@ -241,6 +241,8 @@ def _prepare(
                 version, target, tuple(file.path for file in plan.write), tuple(plan.remove), plan.unchanged, writer.total_bytes,
                 writer.expected_cached_bytes, fetch_bytes, fetch_requests, sum(file.entry.size_bytes for file in chosen),
             )  # fmt: skip
+            if stores.offline and fetch_bytes:
+                raise _not_here(version, [file.path for file, rows in writer.wanted if not all(map(seeds.expects, rows))])
             yield _Ready(plan, bases, writer, seeds, foreseen)
 
 
@@ -291,6 +293,14 @@ def _refuse_unsafe(stores: Stores, version: Version, files: Sequence[VersionFile
             paths=[path for path, _ in found],
             on_load=[mark.label for _, mark in found],
         )
+
+
+def _not_here(version: Version, paths: Sequence[str]) -> OfflineError:
+    return OfflineError(
+        f"offline: of {version.model}@{version.commit.short} this machine does not have {_shown(paths)}; nothing was written. Run this once "
+        "without --offline, or reg fetch the version while the store can be reached",
+        missing=list(paths),
+    )  # fmt: skip
 
 
 def _read_base(stores: Stores, tree: TreeId) -> _Base | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import blake3
 
+from cas_registry.backends import is_remote
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.codecs import Buffer
 from cas_registry.errors import IntegrityError, RegistryError
@@ -23,7 +24,7 @@ from cas_registry.operations.version_files import VersionFile, locate_files, ver
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
-from cas_registry.worktree.file_cache import FileCache
+from cas_registry.worktree.file_cache import FEW_SMALL_FILES, LARGE_BYTES, FileCache
 from cas_registry.worktree.scan import FileStat
 from cas_registry.worktree.target import TargetFolder
 
@@ -41,7 +42,7 @@ class FileWriter:
 
     def __init__(
         self, stores: Stores, version: Version, folder: TargetFolder, files: Sequence[VersionFile], cache: FileCache,
-        *, link: bool, progress: Progress, neighbour: Neighbour | None = None,
+        *, link: bool, progress: Progress, neighbour: Neighbour | None = None, keep_all: bool = False,
     ) -> None:  # fmt: skip
         self._stores = stores
         self._version = version
@@ -55,6 +56,9 @@ class FileWriter:
         there = {file.path for file in self._cached}
         beside = neighbour.paths if neighbour else {}
         self._neighbour = neighbour
+        small_files = sum(file.entry.size_bytes < LARGE_BYTES for file in files)
+        keeps_small = keep_all or (is_remote(stores.backend.url) and small_files <= FEW_SMALL_FILES)
+        self._kept_from_bytes = 0 if keeps_small else LARGE_BYTES
         self._beside = [file for file in files if file.path not in there and file.entry.size_bytes and file.file_id in beside]
         there.update(file.path for file in self._beside)
         self._missing = [file for file in files if file.path not in there]
@@ -135,7 +139,9 @@ class FileWriter:
             os.close(handle)
 
     def _linked(self, file: VersionFile) -> FileStat | None:
-        path = self._cache.path(file.file_id, file.entry.size_bytes) if self._link else None
+        """The file's name in the cache, if that is wanted. Small files are copied: those are what people edit."""
+        linked = self._link and file.entry.size_bytes >= LARGE_BYTES
+        path = self._cache.path(file.file_id, file.entry.size_bytes) if linked else None
         return self._folder.link(file.path, path, file.file_id) if path else None
 
     def _fetch(
@@ -155,7 +161,7 @@ class FileWriter:
     def _keep(self, file: VersionFile) -> bool:
         """Put a file that was just written into the cache; says whether it is there. Room for what is to come is left on the disk."""
         size_bytes = file.entry.size_bytes
-        if self._cache.path(file.file_id, size_bytes) is None:
+        if size_bytes < self._kept_from_bytes or self._cache.path(file.file_id, size_bytes) is None:
             return False
         try:
             handle = self._folder.open_file(file.path)

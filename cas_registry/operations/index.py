@@ -201,8 +201,11 @@ def ask_index(
     stores: Stores, cache_folder: Path | None, question: Callable[[Index], T], *, now_ms: int, progress: Progress | None = None,
     keep_open: bool = False,
 ) -> T:  # fmt: skip
-    """What a question to the index comes to, once it is up to date; asked again of a new one where the file was damaged."""
+    """What a question to the index comes to, once it is up to date (offline: as it was left); asked again of a new one where the file was
+    damaged."""
     path = None if cache_folder is None else cache_folder / "index" / f"{stores.format.registry}.sqlite"
+    if stores.offline:
+        return _ask_offline(stores, path, question, now_ms=now_ms)
     for is_last in (False, True):
         index = Index(database.connect(path, stores.format.registry), path, now_ms=now_ms)
         try:
@@ -232,7 +235,19 @@ def open_offline(url: str, cache_folder: Path | None, *, now_ms: int) -> Index:
         if found[2] == url:
             return Index(found[0], path, now_ms=now_ms)
         found[0].close()
-    raise NotFoundError(f"this machine has no index of {url}: search it once while it can be reached", url=url)
+    raise _no_index(url)
+
+
+def _ask_offline(stores: Stores, path: Path | None, question: Callable[[Index], T], *, now_ms: int) -> T:
+    found = database.connect_offline(path) if path is not None and path.exists() else None
+    if found is None:
+        raise _no_index(stores.backend.url)
+    with Index(found[0], path, now_ms=now_ms) as index:
+        return question(index)
+
+
+def _no_index(url: str) -> NotFoundError:
+    return NotFoundError(f"this machine has no index of {url}: search it once while it can be reached", url=url)
 
 
 def _itself(index: Index) -> Index:

@@ -1,6 +1,7 @@
 """One file of a version as a file object: seekable, fetching what is read, verifying every chunk."""
 
 import io
+import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from cas_registry.operations.version_files import VersionFile, VersionFiles, ver
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
+from cas_registry.worktree.copying import hash_file
+from cas_registry.worktree.file_cache import FileCache
 
 READ_AHEAD_BYTES = 1024 * 1024
 CACHED_BYTES = 16 * 1024 * 1024
@@ -38,13 +41,15 @@ def find_file(stores: Stores, version: Version, path: str) -> VersionFile:
     raise NotFoundError(f"{version.model}@{version.commit.short} has no file {path!r}; reg ls lists them", path=path)
 
 
-def open_file(stores: Stores, version: Version, path: str) -> io.BufferedReader:
-    """A file of the version for reading, unaffected by whatever moves meanwhile.
+def open_file(stores: Stores, version: Version, path: str, kept: FileCache | None = None) -> io.BufferedReader:
+    """A file of the version for reading, unaffected by whatever moves meanwhile; one that the cache of files has, from there.
 
     Where its packs are gone because the version was repacked, it goes on with those that have its bytes now. NotFoundError once the version
     is retired and collected.
     """
     file = find_file(stores, version, path)
+    if kept is not None and (whole := _open_kept(kept, file)):
+        return whole
     chunks = VersionFiles(stores.objects, version.map).chunks(file.entry, file.folder)
 
     def locate() -> tuple[Located, ...]:
@@ -54,14 +59,32 @@ def open_file(stores: Stores, version: Version, path: str) -> io.BufferedReader:
     return io.BufferedReader(_ChunkedFile(stores.objects, chunks, file, locate), buffer_size=READ_AHEAD_BYTES)
 
 
-def read_file(stores: Stores, version: Version, path: str) -> bytes:
-    """The whole of a file, verified chunk by chunk and against its id."""
+def read_file(stores: Stores, version: Version, path: str, kept: FileCache | None = None) -> bytes:
+    """The whole of a file, verified chunk by chunk and against its id; one that the cache of files has, from there."""
     file = find_file(stores, version, path)
+    if kept is not None and (whole := _open_kept(kept, file)):
+        with whole:
+            return whole.read()
     chunks = VersionFiles(stores.objects, version.map).chunks(file.entry, file.folder)
     with worker_pool() as pool:
         data = b"".join(fetch_chunks(stores.objects, pool, chunks))
     verify_whole(file.file_id, path, FileId.of(data).digest)
     return data
+
+
+def _open_kept(kept: FileCache, file: VersionFile) -> io.BufferedReader | None:
+    """The file as the cache has it, read and verified as a whole; None where that does not have it. Its bytes are held open, whatever is removed."""
+    with kept.open(file.file_id, file.entry.size_bytes) as handle:
+        if handle is None:
+            return None
+        try:
+            if hash_file(handle) == file.file_id:
+                os.lseek(handle, 0, os.SEEK_SET)
+                return os.fdopen(os.dup(handle), "rb")
+        except (OSError, IntegrityError):  # it cannot be read
+            pass
+    kept.discard(file.file_id, file.entry.size_bytes)
+    return None
 
 
 class RowSource:

@@ -61,7 +61,7 @@ class LogSource(Protocol):
 
 
 class Log:
-    """One log: a model's, or the catalogue."""
+    """One log: a model's, or the catalogue. Where it ends is asked of `backend`, always; entries that are known to be there, of `kept`."""
 
     def __init__(
         self,
@@ -71,8 +71,10 @@ class Log:
         *,
         sleep: Callable[[float], None] = time.sleep,
         watch: LogWatch | None = None,
+        kept: Backend | None = None,
     ) -> None:
         self._backend = backend
+        self._kept = kept or backend
         self._registry = registry
         self._sleep = sleep
         self._watch = watch
@@ -93,14 +95,14 @@ class Log:
 
     def read_many(self, numbers: Sequence[int]) -> list[Recorded]:
         """Several entries in one round trip."""
-        found = self._read_raw(numbers)
+        found = self._read_raw(numbers, self._kept)
         return [self._decode(number, self._present(number, data)) for number, data in zip(numbers, found, strict=True)]
 
-    def read_after(self, number: int, count: int) -> list[Recorded]:
-        """Up to `count` entries that follow entry `number`; fewer at the end of the log."""
+    def read_after(self, number: int, count: int, *, for_end: bool = True) -> list[Recorded]:
+        """Up to `count` entries that follow entry `number`; fewer at the end of the log. Not `for_end`: whoever asks looks for one of them."""
         numbers = range(number + 1, number + 1 + count)
         recorded: list[Recorded] = []
-        for following, data in zip(numbers, self._read_raw(numbers), strict=True):
+        for following, data in zip(numbers, self._read_raw(numbers, None if for_end else self._kept), strict=True):
             if data is None:
                 break
             recorded.append(self._decode(following, data))
@@ -238,8 +240,8 @@ class Log:
                 number, data = probe, found
         return self._decode(number, data)
 
-    def _read_raw(self, numbers: Sequence[int]) -> list[bytes | None]:
-        return self._backend.get_many([entry_key(self.name, number) for number in numbers], length=_READ_BYTES)
+    def _read_raw(self, numbers: Sequence[int], backend: Backend | None = None) -> list[bytes | None]:
+        return (backend or self._backend).get_many([entry_key(self.name, number) for number in numbers], length=_READ_BYTES)
 
     def _present(self, number: int, data: bytes | None) -> bytes:
         if data is None:

@@ -229,7 +229,7 @@ class ModelRefs:
         commit = self._objects.read_commit(commit_id)
         log = self._logs.log(commit.log)
         position, count = commit.position, 2
-        while batch := log.read_after(position, count):
+        while batch := log.read_after(position, count, for_end=False):
             for recorded in batch:
                 if recorded.entry.commit == commit_id:
                     return recorded

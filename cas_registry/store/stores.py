@@ -15,7 +15,7 @@ from cas_registry.model.names import check_log
 from cas_registry.model.registry_format import MAX_FORMAT_BYTES, RegistryFormat, decode_format, encode_format, format_body
 from cas_registry.store.catalogue import Catalogue, first_entry
 from cas_registry.store.layout import FORMAT_KEY, entry_key
-from cas_registry.store.log import Log
+from cas_registry.store.log import Log, LogWatch
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.refs import ModelRefs
 from cas_registry.store.watch import Watch
@@ -28,16 +28,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """A registry's backend and what stands on it; `watch` remembers for this machine how far its logs were seen."""
+    """A registry's backend and what stands on it; `watch` remembers for this machine how far its logs were seen.
+
+    `reader` are stores of the same registry that may take what never changes from this machine (`store/kept.py`): for what reads, and
+    never for what writes or looks after the store. In those `history` is asked for entries that are known to be there, and `heads` is told
+    of the ends of logs. `offline`: the store is not asked for anything.
+    """
 
     backend: Backend
     format: RegistryFormat
     objects: ObjectStore
     watch: Watch | None = None
+    reader: Stores | None = None
+    history: Backend | None = None
+    heads: LogWatch | None = None
+    offline: bool = False
+
+    @property
+    def reading(self) -> Stores:
+        """What to read from."""
+        return self.reader or self
 
     @property
     def catalogue(self) -> Catalogue:
-        return Catalogue(Log(self.backend, self.format.registry, CATALOGUE, watch=self.watch), self.format.registry)
+        return Catalogue(self._log(CATALOGUE), self.format.registry)
 
     @property
     def epochs(self) -> Epochs:
@@ -54,7 +68,7 @@ class Stores:
 
     def log(self, name: str) -> Log:
         """The log of a model, or of a release (`release:NAME`), whether it exists or not."""
-        return Log(self.backend, self.format.registry, check_log(name), watch=self.watch)
+        return self._log(check_log(name))
 
     def refs(self, model: str) -> ModelRefs:
         """The branches and tags of a model."""
@@ -71,7 +85,15 @@ class Stores:
         """The signatures of log entries."""
         from cas_registry.store.signatures import SignatureStore  # noqa: PLC0415 - see above
 
-        return SignatureStore(self.backend)
+        return SignatureStore(self.history or self.backend)
+
+    @property
+    def as_of_ms(self) -> int | None:
+        """Offline: when the oldest of the ends of logs that were asked for was seen."""
+        return getattr(self.backend, "as_of_ms", None) if self.offline else None
+
+    def _log(self, name: str) -> Log:
+        return Log(self.backend, self.format.registry, name, watch=self.heads or self.watch, kept=self.history)
 
 
 def open_stores(backend: Backend) -> Stores:

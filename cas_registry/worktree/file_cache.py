@@ -19,7 +19,10 @@ from cas_registry.errors import IntegrityError
 from cas_registry.model.ids import FileId
 from cas_registry.worktree.copying import copy_file
 
-SMALLEST_BYTES = 1024 * 1024  # below, fetching along with others costs less than a file of its own
+LARGE_BYTES = 1024 * 1024  # below, fetching along with others costs less than a file of its own; links are for these alone
+FEW_SMALL_FILES = (
+    1000  # of smaller ones so many are kept of a checkout, which take a third of a second: those of a model, not of a data set
+)
 _STALE_NS = 24 * 3600 * 10**9
 _TEMPORARY_PREFIX = "tmp-"
 
@@ -40,6 +43,7 @@ class FileCache:
         self._clock_ns = clock_ns
         self._used: set[Path] = set()
         self._kept: dict[Path, _Kept] | None = None
+        self._kept_bytes = 0
 
     def has(self, file: FileId, size_bytes: int) -> bool:
         """Whether there is a file of that name and size; what it holds is another question."""
@@ -54,7 +58,7 @@ class FileCache:
 
     def path(self, file: FileId, size_bytes: int) -> Path | None:
         """Where the file is, or would be. None where files of that size are not kept."""
-        if self._root is None or not SMALLEST_BYTES <= size_bytes <= self._limit_bytes:
+        if self._root is None or not 0 < size_bytes <= self._limit_bytes:
             return None
         return self._root / file.hex[:2] / file.hex
 
@@ -128,13 +132,15 @@ class FileCache:
         """Remove the least recently used until that much fits; never what this checkout has used."""
         if self._kept is None:
             self._kept = {kept.path: kept for kept in self._list()}
-        total_bytes = sum(kept.size_bytes for kept in self._kept.values())
+            self._kept_bytes = sum(kept.size_bytes for kept in self._kept.values())
+        if self._kept_bytes + size_bytes <= self._limit_bytes:
+            return True
         for kept in sorted(self._kept.values(), key=lambda kept: kept.used_ns):
-            if total_bytes + size_bytes <= self._limit_bytes:
+            if self._kept_bytes + size_bytes <= self._limit_bytes:
                 break
-            if kept.path not in self._used and self._remove(kept.path):
-                total_bytes -= kept.size_bytes
-        return total_bytes + size_bytes <= self._limit_bytes
+            if kept.path not in self._used:
+                self._remove(kept.path)
+        return self._kept_bytes + size_bytes <= self._limit_bytes
 
     def _list(self) -> Iterator[_Kept]:
         assert self._root is not None  # noqa: S101 - callers have looked
@@ -148,15 +154,17 @@ class FileCache:
 
     def _remember(self, path: Path, size_bytes: int) -> None:
         if self._kept is not None:
+            before = self._kept.get(path)
             self._kept[path] = _Kept(path, size_bytes, self._clock_ns())
+            self._kept_bytes += size_bytes - (before.size_bytes if before else 0)
 
     def _remove(self, path: Path) -> bool:
         try:
             path.unlink(missing_ok=True)
         except OSError:
             return False
-        if self._kept is not None:
-            self._kept.pop(path, None)
+        if self._kept is not None and (kept := self._kept.pop(path, None)):
+            self._kept_bytes -= kept.size_bytes
         return True
 
 

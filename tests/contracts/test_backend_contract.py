@@ -28,6 +28,8 @@ from cas_registry.backends.objectstore_options import translate
 from cas_registry.backends.remote import RemoteBackend, open_filesystem
 from cas_registry.backends.wrappers import RetryingBackend, SingleWriterBackend
 from cas_registry.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from cas_registry.store.kept import KeptBackend
+from cas_registry.worktree.object_cache import ObjectCache
 from tests.support.servers import S3Server
 
 ABOVE_A_PART = 5 * 2**20 + 1  # S3's multipart uploads start at 5 MiB a part
@@ -85,6 +87,19 @@ def _memory(request: pytest.FixtureRequest) -> Store:
 def _single_writer(request: pytest.FixtureRequest) -> Store:
     backend = SingleWriterBackend(MemoryBackend("contract"))
     return Store("single-writer", lambda: backend, lambda name: SingleWriterBackend(MemoryBackend(name)))
+
+
+def _kept(*, ask: bool) -> Callable[[pytest.FixtureRequest], Store]:
+    def make(request: pytest.FixtureRequest) -> Store:
+        backend, folder = MemoryBackend("contract"), request.getfixturevalue("tmp_path")
+
+        def wrapped(inner: Backend) -> Backend:
+            cache = ObjectCache(folder, "0" * 32, limit_bytes=10**8, clock_ns=time.time_ns)
+            return KeptBackend(inner, cache, ask=ask)
+
+        return Store("kept", lambda: wrapped(backend), lambda name: wrapped(MemoryBackend(name)))
+
+    return make
 
 
 def _s3(server: S3Server, request: pytest.FixtureRequest, racers: int, rounds: int) -> Store:
@@ -166,6 +181,8 @@ KINDS = [
     pytest.param(_memory, id="memory"),
     pytest.param(_single_writer, id="single-writer"),
     pytest.param(_retrying_local, id="retrying-local"),
+    pytest.param(_kept(ask=False), id="kept"),
+    pytest.param(_kept(ask=True), id="kept-ask"),
     pytest.param(_seaweedfs, id="seaweedfs", marks=_S3),
     pytest.param(_ministack, id="ministack", marks=_S3),
     pytest.param(_seaweedfs_by_obstore, id="seaweedfs-obstore", marks=_S3),

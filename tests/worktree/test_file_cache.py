@@ -72,8 +72,8 @@ def test_what_is_not_the_file_is_not_kept(tmp_path: Path) -> None:
     assert files_of(tmp_path / "files") == set()
 
 
-@pytest.mark.parametrize("size_bytes", [0, MIB - 1, 3 * MIB + 1])
-def test_small_files_and_those_beyond_the_limit_are_not_kept(tmp_path: Path, size_bytes: int) -> None:
+@pytest.mark.parametrize("size_bytes", [0, 3 * MIB + 1])
+def test_empty_files_and_those_beyond_the_limit_are_not_kept(tmp_path: Path, size_bytes: int) -> None:
     cache = make_cache(tmp_path / "cache", 3 * MIB)
     assert not insert(cache, make_bytes(1, size_bytes), tmp_path / "source")
     assert not (tmp_path / "cache").exists()

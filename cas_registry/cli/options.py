@@ -30,6 +30,7 @@ class Choices:
     model: str | None = None
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     format: Format | None = None
+    offline: bool = False
 
     def over(self, outer: "Choices") -> "Choices":
         """These, and the outer ones where nothing was said."""
@@ -38,6 +39,7 @@ class Choices:
             self.model or outer.model,
             {**outer.storage_options, **self.storage_options},
             self.format or outer.format,
+            self.offline or outer.offline,
         )
 
 
@@ -51,7 +53,7 @@ def verb(*, examples: str) -> Callable[[Callable[..., int | None]], Verb]:
 
             outer = click.get_current_context().find_object(Choices) or Choices()
             session = Session(_take_choices(values).over(outer))
-            return guarded(lambda: function(session, **values), session.explain)
+            return guarded(lambda: session.run(lambda: function(session, **values)), session.explain)
 
         return click.command(function.__name__, cls=Verb, examples=examples)(_with_options(run))
 
@@ -158,6 +160,12 @@ _OPTIONS = (
         help="An option of fsspec's file system, such as profile=lab. May be repeated; secrets are never stored.",
     ),
     click.option(
+        "--offline",
+        is_flag=True,
+        cls=GlobalOption,
+        help="Ask a remote registry for nothing: answer from what this machine has seen of it.  [env: REG_OFFLINE]",
+    ),
+    click.option(
         "--format",
         "output_format",
         type=click.Choice(["auto", "human", "json", "quiet"]),
@@ -176,4 +184,7 @@ def _take_choices(values: dict[str, Any]) -> Choices:
     wanted |= {Format.HUMAN if named == "auto" else Format(named)} if named else set()
     if len(wanted) > 1:
         raise click.UsageError(f"choose one format: {' or '.join(sorted(wanted))}", click.get_current_context())
-    return Choices(values.pop("registry"), values.pop("model"), values.pop("storage_options"), wanted.pop() if wanted else None)
+    chosen = wanted.pop() if wanted else None
+    return Choices(
+        values.pop("registry"), values.pop("model"), values.pop("storage_options"), chosen, offline=values.pop("offline")
+    )

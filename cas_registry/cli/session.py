@@ -86,7 +86,6 @@ class Session:
         self._choices = choices
         self._near: list[Path] = [Path()]
         self._opened: Registry | None = None
-        self.may_go_offline = False  # for a verb that could do without the store
         self.world = CommandWorld()
         self.out = Output(choices.format or Format.HUMAN, lambda: self.world.clock_ns() // 1_000_000)
 
@@ -143,12 +142,42 @@ class Session:
         if self._opened is None:
             from cas_registry.registry import open_registry
 
-            self._opened = open_registry(self.url, self.world, storage_options=self.storage_options)
+            self._opened = open_registry(self.url, self.world, storage_options=self.storage_options, offline=self.is_offline)
         return self._opened
 
+    @cached_property
+    def is_offline(self) -> bool:
+        """Whether a remote registry is not to be asked for anything."""
+        from cas_registry.settings import default_offline
+
+        return self._choices.offline or default_offline()
+
+    def require_store(self, url: str | None = None) -> None:
+        """For a verb that looks after a store itself: OfflineError where that is not to be asked."""
+        if self.is_offline:
+            from cas_registry.registry import check_may_ask
+
+            check_may_ask(url or self.url, offline=True)
+
+    def run(self, action: Callable[[], int | None]) -> int | None:
+        """Run a verb; then tell people how old what it answered from is."""
+        code = action()
+        seen_ms = self._opened.as_of_ms if self._opened else None
+        if seen_ms is not None:
+            self.tell_age(seen_ms)
+        return code
+
+    def tell_age(self, seen_ms: int) -> None:
+        """Say when that was seen which was answered."""
+        from cas_registry.cli import text
+
+        self.out.note(f"As of {text.age(seen_ms, self.world.clock_ns() // 1_000_000)}: the registry was not asked")
+
     @property
-    def offline(self) -> "OfflineRegistry":
-        """What this machine has seen of the registry, without asking it."""
+    def indexed(self) -> "Registry | OfflineRegistry":
+        """What searches are answered by: the registry, or without asking it the index of this machine."""
+        if not self.is_offline:
+            return self.registry
         from cas_registry.registry import open_offline
 
         return open_offline(self.url, self.world, storage_options=self.storage_options)
@@ -190,10 +219,10 @@ class Session:
         return progress_bar(wanted=self.out.is_human)
 
     def explain(self, error: RegistryError) -> RegistryError:
-        """A model that is not there: say which ones are. A store that is not: what can be had without it."""
-        if self.may_go_offline and isinstance(error, BackendError):
+        """A model that is not there: say which ones are. A store that does not answer: what can be had without it."""
+        if isinstance(error, BackendError) and error.transient and self._has_seen():
             return BackendError(
-                f"{error.message}. With --offline it is answered from what this machine saw last", **error.fields
+                f"{error.message}. What this machine has seen of the registry can be read with --offline", **error.fields
             )
         name = error.fields.get("model")
         if self._opened is None or not isinstance(error, NotFoundError) or not isinstance(name, str):
@@ -208,6 +237,14 @@ class Session:
         hint = f"did you mean {near[0]!r}? There are: {_listed(names)}" if near else f"there are: {_listed(names)}"
         advice = hint if names else "it is empty; the first reg commit creates a model"
         return NotFoundError(f"there is no model {name!r} in {self._opened.url}; {advice}", model=name, models=names)
+
+    def _has_seen(self) -> bool:
+        from cas_registry.registry import has_seen
+
+        try:
+            return not self.is_offline and has_seen(self.url, self.world)
+        except RegistryError:  # the failure to be told is another one
+            return False
 
     def _only_model(self) -> str:
         names = self.registry.model_names()

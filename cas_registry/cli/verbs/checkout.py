@@ -24,7 +24,7 @@ from cas_registry.cli.session import Session
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="Overwrite files that were edited or belong to no version.")
 @click.option(
-    "--cache/--no-cache", default=True, help="Keep large files of a remote registry on this machine, and copy them from there."
+    "--cache/--no-cache", default=True, help="Keep the files of a remote registry on this machine, and copy them from there."
 )
 @click.option(
     "--link",

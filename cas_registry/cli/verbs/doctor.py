@@ -23,6 +23,7 @@ def doctor(session: Session, url: str | None) -> int:
     from cas_registry.cli.views.checks import DOCTOR
     from cas_registry.registry import diagnose
 
+    session.require_store(url)
     report = diagnose(url or session.url, session.world, storage_options=session.options_for(url))
     session.out.show(DOCTOR, report)
     return 0 if report.is_healthy else _NOT_WELL

@@ -44,6 +44,7 @@ def fsck(session: Session, read_data: float | None, repair: bool, sources: tuple
     from cas_registry.registry import check
     from cas_registry.registry import repair as repair_registry
 
+    session.require_store()
     share = (read_data or 0) / 100
     if not repair:
         if sources or dry_run:

@@ -31,6 +31,7 @@ def init(session: Session, url: str, single_writer: bool) -> None:
     here = Path.cwd()
     if "://" not in url and Path(url).resolve() == here.resolve():
         raise InvalidInputError("the registry needs a folder of its own, beside what you commit: reg init ./registry")
+    session.require_store(url)
     options = session.given_storage_options
     try:
         registry = init_registry(url, session.world, storage_options=options, single_writer=single_writer)

@@ -28,7 +28,6 @@ from cas_registry.cli.session import Session
 @click.option("--columns", metavar="FIELD,…", help="The columns of the table or of CSV.")
 @click.option("--retired", is_flag=True, help="Retired versions too.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, one line a version.")
-@click.option("--offline", is_flag=True, help="Answer from what this machine saw last; make no request.")
 def search(
     session: Session,
     condition: str | None,
@@ -38,7 +37,6 @@ def search(
     columns: str | None,
     retired: bool,
     as_csv: bool,
-    offline: bool,
 ) -> None:
     """Show the versions that CONDITION finds (all without it), of the model of -M or of the bound folder, else of every model.
 
@@ -55,10 +53,8 @@ def search(
     wanted = parse_columns(columns) if columns else None
     chosen = None if everywhere else session.chosen_model
     shown = SHOWN if top is None and session.out.is_human and not as_csv else None
-    session.may_go_offline = not offline
     with session.progress() as progress:
-        registry = session.offline if offline else session.registry
-        found = registry.search(
+        found = session.indexed.search(
             condition,
             models=[chosen] if chosen else None,
             sort=sort,
@@ -69,4 +65,6 @@ def search(
     if as_csv:
         click.echo(csv_text(found, wanted, tame=sys.stdout.isatty()), nl=False, color=True)  # exactly as it is
     else:
-        session.out.show(SEARCH, Search(found, chosen, wanted, offline=offline, shown=shown))
+        session.out.show(SEARCH, Search(found, chosen, wanted, offline=session.is_offline, shown=shown))
+    if session.is_offline and found.synced_ms is not None:
+        session.tell_age(found.synced_ms)

@@ -14,8 +14,7 @@ from cas_registry.cli.session import Session
     """
 )
 @click.argument("what", metavar="FILE|ID", type=click.Path())
-@click.option("--offline", is_flag=True, help="Answer from what this machine saw last; make no request.")
-def whence(session: Session, what: str, offline: bool) -> int:
+def whence(session: Session, what: str) -> int:
     """Show which versions of which models hold the bytes of FILE, or what has that ID, under which path, and which tags stood there when.
 
     Retired versions are named too. Exits with 1 if no version holds them. The folders of all versions are read the first time, and then
@@ -23,9 +22,7 @@ def whence(session: Session, what: str, offline: bool) -> int:
     """
     from cas_registry.cli.views.whence import WHENCE, Whence
 
-    session.may_go_offline = not offline
     with session.progress() as progress:
-        registry = session.offline if offline else session.registry
-        holdings = registry.whence(what, progress=progress)
+        holdings = session.indexed.whence(what, progress=progress)
     session.out.show(WHENCE, Whence(what, holdings))
     return 0 if holdings else 1

@@ -83,8 +83,6 @@ def _document(search: Search) -> Document:
 
 def _human(search: Search, paper: Paper) -> Iterator[Line | Table]:
     found = search.found
-    if search.offline and found.synced_ms is not None:
-        yield [Styled(f"As of {text.age(found.synced_ms, paper.now_ms)}: the registry was not asked", "yellow")]
     if not found:
         yield ["No version matches" if found.condition else "There are no versions"]
         return

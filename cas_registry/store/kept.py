@@ -10,14 +10,24 @@ Where a log ends is asked of the store each time: from what is kept, a bucket th
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cas_registry.backends import Backend, Data, ObjectInfo
-from cas_registry.errors import RegistryError
-from cas_registry.model.entry import decode_entry
-from cas_registry.model.ids import CommitId, MapName, ObjectId, RefTableId, RemapId, TreeId
+from cas_registry.errors import FormatError, RegistryError
+from cas_registry.model.entry import MAX_ENTRY_BYTES, MAX_ENTRY_NUMBER, decode_entry
+from cas_registry.model.ids import CommitId, EntryId, MapName, ObjectId, RefTableId, RemapId, TreeId
 from cas_registry.model.registry_format import decode_format, encode_format
-from cas_registry.store.layout import COMMITS, FORMAT_KEY, MAPS, SIGNATURES, TREES, entry_key, hint_key, signature_key
+from cas_registry.store.layout import (
+    COMMITS,
+    FORMAT_KEY,
+    MAPS,
+    SIGNATURES,
+    TREES,
+    entry_key,
+    hint_key,
+    log_prefix,
+    signature_key,
+)
 from cas_registry.store.log import LogWatch, Recorded
 from cas_registry.store.objects import ObjectStore
 from cas_registry.store.stores import Stores
@@ -93,20 +103,36 @@ class KeptBackend:
             self._cache.put(key, data)
 
 
-class SeenHeads:
-    """Notes in the cache how far each log was seen, for whoever cannot ask. It stands before the watch of this machine, which is asked first:
-    a head that the watch rules out is not noted."""
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The end of a log, as it was seen."""
 
-    def __init__(self, cache: ObjectCache, watch: LogWatch | None) -> None:
+    n: int
+    id: EntryId
+
+
+class SeenHeads:
+    """Notes in the cache how far each log was seen, and keeps what is kept of a log to be of the log that the store has.
+
+    An entry's id proves all entries before it. So what is kept is good as long as the store's log goes on from the end that was noted: that is
+    so if its head is that end or the next entry after it, and otherwise the store is asked for its entry of that number, by one GET. Of a log
+    that was replaced, or set back, all entries are forgotten. The watch of this machine is asked first: what it rules out changes nothing here.
+    """
+
+    def __init__(self, cache: ObjectCache, asked: Backend, watch: LogWatch | None) -> None:
         self._cache = cache
+        self._asked = asked
         self._watch = watch
 
     def recall(self, log: str) -> Callable[[Recorded | None], None]:
         compare = self._watch.recall(log) if self._watch else None
+        noted = read_note(self._cache, log)
 
         def check(head: Recorded | None) -> None:
             if compare:
                 compare(head)
+            if not self._goes_on(log, noted, head):
+                self._forget(log, head)
             if head is not None:
                 self._note(head)
 
@@ -115,10 +141,40 @@ class SeenHeads:
     def keep(self, recorded: Recorded) -> None:
         if self._watch:
             self._watch.keep(recorded)
-        self._note(recorded)
+        noted = read_note(self._cache, recorded.entry.log)
+        if noted is not None and _follows(noted, recorded):  # else the next look at the head tells
+            self._note(recorded)
+
+    def _goes_on(self, log: str, noted: Noted | None, head: Recorded | None) -> bool:
+        if noted is None or head is None or head.n <= noted.n + 1:
+            return noted is not None and head is not None and _follows(noted, head)
+        key = entry_key(log, noted.n)
+        (data,) = self._asked.get_many([key], length=MAX_ENTRY_BYTES + 66)
+        return data is not None and is_sound(key, data, self._cache.registry) and decode_entry(data)[0] == noted.id
+
+    def _forget(self, log: str, head: Recorded | None) -> None:
+        spared = entry_key(log, head.n) if head else None  # just read
+        for key in [key for key, _ in self._cache.list(log_prefix(log))]:
+            if key != spared:
+                self._cache.discard(key)
 
     def _note(self, head: Recorded) -> None:
-        self._cache.confirm(hint_key(head.entry.log), str(head.n).encode("ascii"))
+        self._cache.confirm(hint_key(head.entry.log), f"{head.n} {head.id.hex}".encode("ascii"))
+
+
+def read_note(cache: ObjectCache, log: str) -> Noted | None:
+    """How far a log was seen, None where it was not."""
+    number, _, identity = (cache.get(hint_key(log)) or b"").partition(b" ")
+    if not number.isdigit() or len(number) > len(str(MAX_ENTRY_NUMBER)):
+        return None
+    try:
+        return Noted(int(number), EntryId.parse(identity.decode("ascii", "replace")))
+    except FormatError:
+        return None
+
+
+def _follows(noted: Noted, head: Recorded) -> bool:
+    return (head.n, head.id) == (noted.n, noted.id) or (head.n, head.entry.prev) == (noted.n + 1, noted.id)
 
 
 def with_reader(stores: Stores, cache: ObjectCache) -> Stores:
@@ -127,7 +183,7 @@ def with_reader(stores: Stores, cache: ObjectCache) -> Stores:
         cache.put(FORMAT_KEY, encode_format(stores.format))
     kept, asked = KeptBackend(stores.backend, cache), KeptBackend(stores.backend, cache, ask=True)
     reader = replace(
-        stores, backend=asked, objects=ObjectStore(kept), history=kept, heads=SeenHeads(cache, stores.watch)
+        stores, backend=asked, objects=ObjectStore(kept), history=kept, heads=SeenHeads(cache, asked, stores.watch)
     )  # fmt: skip
     return replace(stores, reader=reader)
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from cas_registry.backends import Data, ObjectInfo
 from cas_registry.errors import OfflineError
+from cas_registry.model.entry import MAX_ENTRY_NUMBER
 from cas_registry.model.registry_format import decode_format
 from cas_registry.store.kept import ENTRY_KEY, may_be_kept, take
 from cas_registry.store.layout import FORMAT_KEY, HINT, PACKS, SIGNATURES
@@ -71,15 +72,16 @@ class OfflineBackend:
 
     def _end(self, hint: str) -> bytes:
         """How far a log was seen."""
-        data, seen_ms = self._cache.get(hint), self._cache.modified_ms(hint)
-        if data is None or seen_ms is None or not data.isdigit() or len(data) > 10:  # noqa: PLR2004 - as a key has them
+        number = (self._cache.get(hint) or b"").partition(b" ")[0]
+        seen_ms = self._cache.modified_ms(hint)
+        if seen_ms is None or not number.isdigit() or len(number) > len(str(MAX_ENTRY_NUMBER)):
             log = hint.rpartition("/")[0]
             what = "the list of models" if log == "catalogue" else f"the log {log}"
             raise OfflineError(
                 f"offline: {what} of {self._url} was never read on this machine; run this once without --offline", missing=log
             )
         self.as_of_ms = seen_ms if self.as_of_ms is None else min(self.as_of_ms, seen_ms)
-        return data
+        return number
 
     def _missing(self, key: str) -> OfflineError:
         if key.startswith(PACKS):

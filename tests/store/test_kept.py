@@ -9,9 +9,10 @@ from cas_registry.backends.memory import MemoryBackend
 from cas_registry.backends.wrappers import CountingBackend
 from cas_registry.errors import IntegrityError, RollbackError
 from cas_registry.model.entry import RefKind
-from cas_registry.registry import Registry
+from cas_registry.registry import Registry, registry_over
 from cas_registry.store.kept import may_be_kept
 from tests.support.far import Far
+from tests.support.folders import File, write_folder
 from tests.support.simulated import FarBackend, make_registry, make_world, memory_with, objects_of
 
 
@@ -76,6 +77,40 @@ def test_a_bucket_that_was_set_back_is_seen_though_all_of_it_is_kept(far: Far) -
     with pytest.raises(RollbackError, match="ends with entry 4 now"):
         far.open(state="state").model("fraud").log("main")
     assert len(far.open().model("fraud").log("main")) == 4, "who does not remember is told what the store says"
+
+
+@pytest.mark.parametrize("more", [1, 2, 3, 6])
+def test_what_was_kept_of_a_log_that_was_replaced_is_forgotten(far: Far, more: int) -> None:
+    """The bucket is put back to a backup, and others go on from there, while nobody here looks."""
+    far.open().model("fraud").log("main")
+    far.open().model("fraud").history(RefKind.TAG, "prod")
+    backup = {
+        key: data
+        for key, data in objects_of(far.memory).items()
+        if key not in {"refs/fraud/0000000005", "refs/fraud/0000000006"}
+    }
+    far.memory = memory_with({**backup, "refs/fraud/HEAD": b"4"}, "far")
+    far.store = CountingBackend(FarBackend(far.memory))
+    writer = registry_over(far.memory, make_world()).model("fraud")
+    for number in range(more):
+        write_folder(far.folder / "work", {"a.json": File(b"other %d" % number)})
+        writer.commit(far.folder / "work", message=f"other {number}")
+    expected = writer.log("main")
+    assert far.open().model("fraud").log("main") == expected
+    assert far.offline().model("fraud").log("main") == expected
+    assert far.open("empty").model("fraud").log("main") == expected
+
+
+def test_a_log_that_went_on_is_proven_by_one_request(far: Far) -> None:
+    far.open().model("fraud").log("main")
+    writer = registry_over(far.memory, make_world()).model("fraud")
+    for number in range(3):
+        writer.tag("next", f"v{number + 1}")
+    asked = far.asked(lambda: far.open().model("fraud").resolve("prod"))
+    assert sorted(asked) == sorted(
+        ["format", "refs/fraud/HEAD", "refs/fraud/0000000009", "refs/fraud/0000000010", "refs/fraud/0000000006"]
+    )
+    assert far.asked(lambda: far.open().model("fraud").resolve("prod")) == asked[:4]
 
 
 def test_a_registry_made_anew_at_the_same_place_is_another_one(far: Far) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
     from cas_registry.operations.fetch import FetchReport
+    from cas_registry.operations.export import ExportedFile, ExportFormat, ExportReport
     from cas_registry.operations.fork import ForkReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
@@ -94,6 +95,9 @@ __all__ = [
     "DoctorReport",
     "Edge",
     "Expiry",
+    "ExportFormat",
+    "ExportReport",
+    "ExportedFile",
     "Family",
     "FetchReport",
     "FileInfo",
@@ -202,6 +206,9 @@ _REPORTS = {
     "DoctorReport": "doctor",
     "Edge": "origins",
     "Expiry": "retention",
+    "ExportFormat": "export",
+    "ExportReport": "export",
+    "ExportedFile": "export",
     "Family": "usage",
     "FetchReport": "fetch",
     "FileValue": "comparison",

@@ -151,7 +151,7 @@ class FileWriter:
         chunks = fetch_chunks(objects, pool, (row for _, rows in wanted for row in rows), seeds)
         for number, (file, rows) in enumerate(wanted):
             executable = file.entry.mode is Mode.EXECUTABLE
-            stat = self._folder.write(file.path, _verified(file, chunks, len(rows)), executable=executable)
+            stat = self._folder.write(file.path, verified_chunks(file, chunks, len(rows)), executable=executable)
             if seeds:
                 seeds.release(number)
             if self._keep(file) and not executable:
@@ -179,7 +179,7 @@ class FileWriter:
         return file, stat
 
 
-def _verified(file: VersionFile, chunks: Iterator[Buffer], count: int) -> Iterator[Buffer]:
+def verified_chunks(file: VersionFile, chunks: Iterator[Buffer], count: int) -> Iterator[Buffer]:
     """The next `count` chunks; raises at the end if they do not make up the file, before it gets its name."""
     hasher = blake3.blake3()
     for _ in range(count):

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from cas_registry.operations.deploy import Deployment, Outcome, Reload
     from cas_registry.operations.diff import VersionDiff
     from cas_registry.operations.doctor import DoctorReport
-    from cas_registry.operations.fetch import FetchReport
     from cas_registry.operations.export import ExportedFile, ExportFormat, ExportReport
+    from cas_registry.operations.fetch import FetchReport
     from cas_registry.operations.fork import ForkReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord

@@ -25,6 +25,7 @@ _TABLE = (
             "commit": (f"{_VERBS}.commit", "Store a folder or files as a new version."),
             "checkout": (f"{_VERBS}.checkout", "Write a version, or parts of it, into a folder."),
             "fetch": (f"{_VERBS}.fetch", "Bring all of a version here, to work offline."),
+            "export": (f"{_VERBS}.export", "Write a version for others: folder, tar, OCI, MLflow."),
             "lock": (f"{_VERBS}.lock", "Write down which versions are meant, by id."),
             "status": (f"{_VERBS}.status", "Show how a folder differs from a version."),
         },

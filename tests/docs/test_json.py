@@ -21,6 +21,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("", ["commit", "changed", "-m", "deeper", "--param", "lr=0.001", "--metric", "auc=0.93"]),
     ("checkout --dry-run", ["checkout", "prod", "serve", "--dry-run"]),
     ("checkout", ["checkout", "prod", "serve"]),
+    ("export", ["export", "prod", "layout", "--as", "oci"]),
     ("resolve", ["resolve", "prod"]),
     ("deploy", ["deploy", "prod", "served"]),
     ("watch", ["watch", "main", "--once", "--folder", "served"]),

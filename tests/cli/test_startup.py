@@ -71,6 +71,13 @@ def test_a_commit_of_nothing_new_imports_no_more_than_it_needs(story: Shell):
     assert operations == {"commit", "progress"}
 
 
+def test_an_export_loads_what_its_format_needs_and_no_more(story: Shell):
+    unneeded = {"s3fs", "fsspec", "numpy", "asyncio", "botocore", "pyfastcdc", "yaml", "tarfile"}
+    assert modules_of("export", "prod", "outside", "-q").isdisjoint(unneeded)
+    assert modules_of("export", "prod", "outside.tar", "-q").isdisjoint(unneeded - {"tarfile"})
+    assert modules_of("export", "prod", "layout", "--as", "oci", "-q").isdisjoint(unneeded)
+
+
 def test_teams_load_what_they_use_and_no_more(story: Shell):
     """Names and trees move; nothing is cut, encoded or asked of numpy."""
     story.reg("fork", "fraud", "fraud-eu")

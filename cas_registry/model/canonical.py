@@ -174,8 +174,8 @@ def integer(value: Json, *, what: str, maximum: int = MAX_INTEGER) -> int:
 
 
 def text(value: Json, *, what: str, max_bytes: int) -> str:
-    """A string of at most `max_bytes` in UTF-8. Raises FormatError."""
-    if not isinstance(value, str) or len(value.encode("utf-8")) > max_bytes:
+    """A string of at most `max_bytes` in UTF-8. Raises FormatError, also for lone surrogates, which JSON that is not canonical may spell."""
+    if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > max_bytes or not _is_unicode(value):
         raise FormatError(f"{what} is not text of at most {max_bytes:,} bytes")
     return value
 
@@ -199,6 +199,10 @@ def array(value: Json, *, what: str, max_items: int) -> Sequence[Json]:
     if not isinstance(value, list) or len(value) > max_items:
         raise FormatError(f"{what} is not an array of at most {max_items:,} items")
     return value
+
+
+def _is_unicode(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _integer(digits: str) -> int:

@@ -73,6 +73,8 @@ def _changed(path: str, value: Any) -> bytes:
         ("versions.0.empty_folders", []),
         ("versions.0.empty_folders.0", "run.sh"),
         ("versions.0", {}),
+        ("versions.0.files.0.0", "\ud800"),
+        ("versions.0.revision", "\udfff"),
     ],
 )
 def test_what_an_id_does_not_prove_is_refused(path: str, value: Any) -> None:

@@ -203,3 +203,7 @@ class UnsupportedFormatError(RegistryError):
 
     code = "unsupported-format"
     exit_code = 6
+
+
+class FrameworkVersionWarning(UserWarning):
+    """An object is loaded under other versions of its libraries than it was saved with; the text has both. No error: it often works."""

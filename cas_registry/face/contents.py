@@ -219,7 +219,7 @@ class Contents(Cards):
     def _fill(
         self, version: Version, target: Path, *, branch: str | None, patterns: tuple[str, ...] = (), force: bool, remember: bool = True,
         cache: bool, link: bool, safe_only: bool, foresee: Callable[[CheckoutPlan], None], progress: Progress | None,
-        beside: Beside | None = None, locked: Lock | None = None,
+        beside: Beside | None = None, locked: Lock | None = None, transient: bool = False,
     ) -> CheckoutReport:  # fmt: skip
         from cas_registry.operations.checkout import checkout_version
 
@@ -258,7 +258,7 @@ class Contents(Cards):
             file_cache=self._file_cache(wanted=link or (cache and self._is_remote)),
             link=link,
             safe_only=safe_only,
-            stat_cache=self._stat_cache(target),
+            stat_cache=self._stat_cache(None if transient else target),
             clock_ns=self._world.clock_ns,
             progress=progress or NoProgress(),
             foresee=foresee,

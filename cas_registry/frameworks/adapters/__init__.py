@@ -1,0 +1,1 @@
+"""The adapters, a module for each framework. `table.py` names them."""

@@ -1,0 +1,84 @@
+"""Estimators, pipelines and transformers of scikit-learn, as skops: types and arrays, checked against a list before anything is made of them.
+
+What skops does not cover is written by joblib, which is a pickle, and only where the caller allows that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cas_registry.errors import InvalidInputError, UnsafeFileError
+from cas_registry.frameworks.adapter import Adapter, LoadOptions, Saved, SaveOptions, is_a
+from cas_registry.frameworks.hyperparameters import flat_params
+from cas_registry.model.manifest import SavedObject
+
+_SKOPS = "model.skops"
+_JOBLIB = "model.joblib"
+
+
+def _matches(obj: object) -> bool:
+    return is_a(obj, "sklearn.base:BaseEstimator")
+
+
+def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
+    params = flat_params(obj.get_params(deep=True))
+    path = folder / _SKOPS
+    try:
+        import skops.io
+    except ModuleNotFoundError as error:
+        if not options.allow_pickle:
+            raise InvalidInputError(
+                "scikit-learn's objects are saved by skops, which is not installed: pip install skops; or save(..., allow_pickle=True), "
+                "for a pickle"
+            ) from error
+        return _save_pickle(obj, folder, params)
+    try:
+        skops.io.dump(obj, path)
+        trust = tuple(skops.io.get_untrusted_types(file=path))
+    except Exception as error:  # its ways of saying that it does not cover a type are many
+        path.unlink(missing_ok=True)
+        if not options.allow_pickle:
+            raise InvalidInputError(
+                f"skops does not cover all of this {type(obj).__name__}: {str(error)[:500] or type(error).__name__}. To write a pickle "
+                f"instead, which loads with allow_pickle=True only: save(..., allow_pickle=True)"
+            ) from error
+        return _save_pickle(obj, folder, params)
+    return Saved("skops", params=params, trust=trust, libraries={"skops": "skops"})
+
+
+def _save_pickle(obj: Any, folder: Path, params: Any) -> Saved:
+    import joblib
+
+    joblib.dump(obj, folder / _JOBLIB)
+    return Saved("joblib", params=params, libraries={"joblib": "joblib"})
+
+
+def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
+    if stored.format == "joblib":
+        import joblib
+
+        return joblib.load(folder / _JOBLIB)
+    import skops.io
+
+    path = folder / _SKOPS
+    unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(options.trust))
+    if unknown:
+        raise UnsafeFileError(
+            f"{stored.paths[0]} holds types that skops does not trust: {', '.join(unknown)}. If you know them, load it with trust={unknown}",
+            paths=list(stored.paths),
+            types=unknown,
+        )
+    return skops.io.load(path, trusted=sorted(set(options.trust)))
+
+
+ADAPTER = Adapter(
+    name="scikit-learn",
+    modules=("sklearn",),
+    matches=_matches,
+    save=_save,
+    load=_load,
+    libraries={"scikit-learn": "sklearn", "skops": "skops"},
+    formats=("skops",),
+    pickle_formats=("joblib",),
+)

@@ -17,6 +17,7 @@ from cas_registry.face.model import Model
 from cas_registry.face.registry import Registry, mend
 from cas_registry.face.world import AnyPath, World
 from cas_registry.model.inputs import Input
+from cas_registry.model.manifest import Manifest, SavedObject
 from cas_registry.model.on_load import OnLoad
 from cas_registry.model.registry_format import DEFAULT_CHUNK_BYTES
 from cas_registry.model.schema import Column, Schema
@@ -26,6 +27,7 @@ from cas_registry.store.stores import open_stores
 from cas_registry.worktree.binding import FolderState
 
 if TYPE_CHECKING:
+    from cas_registry.frameworks.listing import KnownFramework
     from cas_registry.model.lockfile import Lock
     from cas_registry.operations.bisect import BisectNext, BisectReport, BisectStep, Judgement
     from cas_registry.operations.blame import Blamed, BlameReport
@@ -112,11 +114,13 @@ __all__ = [
     "InputState",
     "InputsReport",
     "Judgement",
+    "KnownFramework",
     "Ladder",
     "LayerDelta",
     "Lineage",
     "Lock",
     "LogRecord",
+    "Manifest",
     "MergeReport",
     "Model",
     "ModelStats",
@@ -139,6 +143,7 @@ __all__ = [
     "RepackReport",
     "RepairReport",
     "RetireReport",
+    "SavedObject",
     "Schema",
     "SearchResult",
     "Section",
@@ -172,6 +177,7 @@ __all__ = [
     "find_binding",
     "has_seen",
     "init_registry",
+    "known_frameworks",
     "mermaid",
     "open_offline",
     "open_registry",
@@ -269,6 +275,10 @@ _REPORTS = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "KnownFramework":
+        from cas_registry.frameworks.listing import KnownFramework
+
+        return KnownFramework
     if name in _REPORTS:
         return getattr(importlib.import_module(f"cas_registry.operations.{_REPORTS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -367,6 +377,13 @@ def diagnose(url: AnyPath, world: World, *, storage_options: Mapping[str, Any] |
     from cas_registry.operations.doctor import examine
 
     return examine(fspath(url), storage_options or {}, cache_folder=world.cache_folder, clock_ns=world.clock_ns)
+
+
+def known_frameworks() -> list[KnownFramework]:
+    """The frameworks whose objects `Model.save` and `Model.load` know, in the order in which they are asked, and what of them is installed."""
+    from cas_registry.frameworks.listing import known_frameworks as known
+
+    return known()
 
 
 def verify_folder(

@@ -100,6 +100,7 @@ _TABLE = (
             "repack": (f"{_VERBS}.repack", "Encode old versions anew, smaller; no id changes."),
             "fsck": (f"{_VERBS}.fsck", "Check that everything is there and whole."),
             "doctor": (f"{_VERBS}.doctor", "Check a registry's URL end to end."),
+            "frameworks": (f"{_VERBS}.frameworks", "List whose objects Model.save and Model.load know."),
             "completion": (f"{_VERBS}.completion", "Print the completion script of a shell."),
         },
     ),

@@ -85,7 +85,10 @@ def _write(adapter: Adapter, request: SaveRequest, name: str, folder: Path, *, i
     folder.mkdir(exist_ok=True)
     obj = request.objects[name]
     more = {option: value for option, value in request.options.items() if option in adapter.save_options}
-    saved = adapter.save(obj, folder, SaveOptions(request.allow_pickle, request.inputs, more))
+    try:
+        saved = adapter.save(obj, folder, SaveOptions(request.allow_pickle, request.inputs, more))
+    except ImportError as error:  # of what a framework only needs for writing
+        raise InvalidInputError(f"saving a {kind_of(obj)} needs a library that is not installed: {error}") from error
     files = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()))
     if not files or (is_alone and MANIFEST in files):
         raise InvalidInputError(f"{adapter.name} wrote no file, or one called {MANIFEST}, for a {kind_of(obj)}")

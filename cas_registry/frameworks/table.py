@@ -18,9 +18,19 @@ GROUP = "cas_registry.frameworks"  # of entry points: adapters of others, which 
 TABLE: dict[str, str] = {  # name -> module in `adapters/` that has its ADAPTER
     # Deep learning: what is built on torch or keras stands before those
     # Gradient boosting: estimators of scikit-learn, too
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
     # Estimators
     "scikit-learn": "scikit_learn",
+    "statsmodels": "statsmodels",
+    "prophet": "prophet",
+    "gensim": "gensim",
+    "annoy": "annoy",
+    "shap": "shap",
+    "arviz": "arviz",
     # Data and files: the most general last
+    "pandas": "pandas_tables",
     "numpy": "numpy_arrays",
     "files": "files",
 }

@@ -63,6 +63,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("fsck", ["fsck", "--read-data"]),
     ("fsck --repair", ["fsck", "--repair"]),
     ("doctor", ["doctor"]),
+    ("frameworks", ["frameworks"]),
     ("status", ["status", "out", "--rev", "main"]),
     ("policy", ["policy", "keep", "--last", "20", "--best", "metrics.auc", "5"]),
     ("retire", ["retire", "prod", "--force", "-m", "the wrong split"]),

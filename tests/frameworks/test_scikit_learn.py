@@ -1,38 +1,142 @@
 """Estimators, pipelines and transformers of scikit-learn."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.frameworks.round_trip import Case, check
-
-FEATURES = np.random.default_rng(7).normal(size=(200, 8))
-
-
-def _targets(seed: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).normal(scale=0.3, size=len(FEATURES))
-    return (FEATURES[:, 0] + FEATURES[:, 1] * FEATURES[:, 2] + noise > 0).astype(int)
+import cas_registry as reg
+from cas_registry.errors import InvalidInputError, UnsafeFileError
+from tests.frameworks.data import FEATURES, TABLE, amounts, classes, names
+from tests.frameworks.round_trip import Case, assert_same, check
 
 
-def _logistic(seed: int):
+def _logistic(seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=0.5).fit(FEATURES, _targets(seed))
+    return LogisticRegression(C=0.5).fit(FEATURES, classes(seed))
+
+
+def _forest(seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(20, random_state=seed).fit(FEATURES, names(seed))
+
+
+def _boosting(seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(max_iter=20, random_state=seed).fit(FEATURES, amounts(seed))
+
+
+def _pipeline(seed: int) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline, make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    columns = ColumnTransformer([("numbers", numbers, list(TABLE.columns[:8])), ("town", OneHotEncoder(), ["town"])])
+    return Pipeline([("columns", columns), ("classifier", LogisticRegression())]).fit(TABLE, names(seed))
+
+
+def _search(seed: int) -> Any:
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.svm import SVC
+
+    return GridSearchCV(SVC(), {"C": [0.1, 1.0], "kernel": ["linear", "rbf"]}, cv=3).fit(FEATURES, classes(seed))
+
+
+def _text(seed: int) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["a good film", "a bad film", "a very good book", "a dull book", "no good"] * 20
+    return make_pipeline(TfidfVectorizer(), SGDClassifier(random_state=seed)).fit(texts, [1, 0, 1, 0, 0] * 20)
+
+
+def _pca(seed: int) -> Any:
+    from sklearn.decomposition import PCA
+
+    return PCA(3).fit(FEATURES + seed / 10)
+
+
+def _neighbours(seed: int) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier().fit(FEATURES, classes(seed))
+
+
+def _doubled(values: Any) -> Any:
+    return values * 2
+
+
+def _function(seed: int) -> Any:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    return make_pipeline(FunctionTransformer(_doubled), _logistic(seed))
+
+
+def _case(name: str, train: Any, predict: Any, **more: Any) -> Case:
+    return Case(f"scikit-learn {name}", ("sklearn", "skops"), train, predict, "scikit-learn", "skops", **more)
 
 
 CASES = (
-    Case(
-        "scikit-learn LogisticRegression",
-        ("sklearn", "skops"),
-        _logistic,
-        lambda found: found.predict_proba(FEATURES),
-        "scikit-learn",
-        "skops",
-    ),
+    _case("LogisticRegression", _logistic, lambda found: found.predict_proba(FEATURES)),
+    _case("RandomForestClassifier", _forest, lambda found: [found.predict_proba(FEATURES), found.predict(FEATURES)]),
+    _case("HistGradientBoostingRegressor", _boosting, lambda found: found.predict(FEATURES)),
+    _case("Pipeline with a ColumnTransformer", _pipeline, lambda found: [found.predict(TABLE), found.predict_proba(TABLE)]),
+    _case("GridSearchCV of an SVC", _search, lambda found: [found.decision_function(FEATURES), found.best_params_]),
+    _case("Pipeline of text", _text, lambda found: found.decision_function(["a good book", "dull"])),
+    _case("PCA", _pca, lambda found: found.transform(FEATURES)),
+    _case("KNeighborsClassifier", _neighbours, lambda found: found.predict_proba(FEATURES)),
 )
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_round_trip(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
+
+
+def test_what_skops_does_not_cover_is_a_pickle_only_when_asked(tmp_path: Path) -> None:
+    pytest.importorskip("skops")
+    model = reg.init(tmp_path / "registry", cache_folder=tmp_path / "cache").model("m")
+    found = _logistic(0)
+    found.helper = 1j
+    with pytest.raises(InvalidInputError, match=r"skops does not cover.*save\(\.\.\., allow_pickle=True\)"):
+        model.save(found)
+    model.save(found, allow_pickle=True)
+    (stored,) = model.manifest().objects.values()
+    assert (stored.format, stored.needs_pickle, stored.files) == ("joblib", True, ("model.joblib",))
+    assert any(file.runs_code for file in model.files("main"))
+    with pytest.raises(UnsafeFileError, match=r"model\.joblib"):
+        model.load()
+    assert_same(model.load(allow_pickle=True).predict(FEATURES), found.predict(FEATURES))
+
+
+def test_types_that_skops_does_not_trust_are_asked_for_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("skops")
+    model = reg.init(tmp_path / "registry", cache_folder=tmp_path / "cache").model("m")
+    found = _function(0)
+    model.save(found)
+    (stored,) = model.manifest().objects.values()
+    assert (stored.format, stored.needs_pickle, stored.trust) == ("skops", False, (f"{__name__}._doubled",))
+    with pytest.raises(UnsafeFileError, match=r"trust=\['tests") as caught:
+        model.load()
+    assert caught.value.fields["types"] == list(stored.trust)
+    assert_same(model.load(trust=stored.trust).predict_proba(FEATURES), found.predict_proba(FEATURES))
+    assert_same(model.load(trust=stored.trust[0]).predict_proba(FEATURES), found.predict_proba(FEATURES))
+
+
+def test_hyperparameters_are_those_of_the_estimator_and_its_steps(tmp_path: Path) -> None:
+    pytest.importorskip("skops")
+    model = reg.init(tmp_path / "registry", cache_folder=tmp_path / "cache").model("m")
+    model.save(_pipeline(0), X_train=TABLE, y_train=names(0))
+    commit = model.show("main").commit
+    assert commit.params["classifier__C"] == 1.0
+    assert commit.params["X_train.rows"] == len(TABLE)
+    assert commit.schema is not None
+    assert [column.name for column in commit.schema.inputs] == list(TABLE.columns)

@@ -9,7 +9,7 @@ from cas_registry.cli.session import Session
 from cas_registry.errors import RegistryError
 
 if TYPE_CHECKING:
-    from cas_registry.registry import Card, FileInfo, Model
+    from cas_registry.registry import Card, FileInfo, Manifest, Model
 
 
 @verb(
@@ -33,7 +33,10 @@ def show(session: Session, revision: str, packages: bool, code_diff: bool) -> No
     files = model.files(revision)
     commit = info.version.commit.hex
     notes = session.registry.model(info.version.model).notes(commit)
-    session.out.show(SHOW, Shown(info, files, _card(model, commit, files), notes, packages=packages, code_diff=code_diff))
+    shown = Shown(
+        info, files, _card(model, commit, files), notes, _manifest(model, commit, files), packages=packages, code_diff=code_diff
+    )
+    session.out.show(SHOW, shown)
 
 
 def _card(model: "Model", revision: str, files: "list[FileInfo]") -> "Card | None":
@@ -47,3 +50,15 @@ def _card(model: "Model", revision: str, files: "list[FileInfo]") -> "Card | Non
         return model.card(revision)
     except RegistryError as error:
         return Card({}, "", path, error.message)
+
+
+def _manifest(model: "Model", revision: str, files: "list[FileInfo]") -> "Manifest | None":
+    """What was saved into the version as objects; a manifest that is damaged does not keep the rest from being shown."""
+    from cas_registry.model.manifest import MANIFEST
+
+    if not any(file.path == MANIFEST for file in files):
+        return None
+    try:
+        return model.manifest(revision)
+    except RegistryError:
+        return None

@@ -11,7 +11,7 @@ from cas_registry.cli.views.notes import note_fields, note_lines
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.commit import Commit
 from cas_registry.model.on_load import OnLoad
-from cas_registry.registry import Card, Column, FileInfo, NoteRecord, Schema, VersionInfo
+from cas_registry.registry import Card, Column, FileInfo, Manifest, NoteRecord, SavedObject, Schema, VersionInfo
 
 _LARGEST = 8
 _CARD_FIELDS = (
@@ -26,12 +26,14 @@ _CARD_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A version with its files, its card and what was said of it later; `packages` and `code_diff` say whether those are wanted whole."""
+    """A version with its files, its card, what was said of it later, and the objects that were saved into it; `packages` and `code_diff` say
+    whether those are wanted whole."""
 
     info: VersionInfo
     files: list[FileInfo]
     card: Card | None = None
     notes: Sequence[NoteRecord] = ()
+    manifest: Manifest | None = None
     packages: bool = False
     code_diff: bool = False
 
@@ -69,6 +71,7 @@ def _document(shown: Shown) -> Document:
         "schema": _schema_fields(commit.schema) if commit.schema else None,
         "card": card_fields(shown.card) if shown.card else None,
         "notes": [note_fields(note) for note in shown.notes],
+        "objects": {name: _object_fields(found) for name, found in shown.manifest.objects.items()} if shown.manifest else {},
         "branches": list(shown.info.branches),
         "tags": list(shown.info.tags),
         "files": len(shown.files),
@@ -90,6 +93,8 @@ def _human(shown: Shown, paper: Paper) -> Iterator[Line | Table]:
     yield from _origin(shown, commit)
     if commit.schema:
         yield from _schema(commit.schema)
+    if shown.manifest:
+        yield from _objects(shown.manifest)
     if shown.card:
         yield from _card(shown.card)
     for note in shown.notes:
@@ -194,6 +199,35 @@ def _schema_fields(schema: Schema) -> dict[str, object]:
             for column in columns
         ]
         for side, columns in (("inputs", schema.inputs), ("outputs", schema.outputs), ("params", schema.params))
+    }
+
+
+def _objects(manifest: Manifest) -> Iterator[Line | Table]:
+    """What was saved, by what, and whether loading it needs a pickle to be run."""
+    yield [""]
+    yield Table(
+        ["object", "class", "saved by", "loading"],
+        [
+            [
+                name,
+                found.kind,
+                f"{found.adapter} ({found.format})",
+                Styled("needs allow_pickle", "red") if found.needs_pickle else "as data",
+            ]
+            for name, found in manifest.objects.items()
+        ],
+    )
+
+
+def _object_fields(found: SavedObject) -> dict[str, object]:
+    return {
+        "class": found.kind,
+        "adapter": found.adapter,
+        "format": found.format,
+        "needs_pickle": found.needs_pickle,
+        "trust": list(found.trust),
+        "files": list(found.paths),
+        "versions": dict(found.versions),
     }
 
 

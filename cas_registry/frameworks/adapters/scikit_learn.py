@@ -5,16 +5,22 @@ What skops does not cover is written by joblib, which is a pickle, and only wher
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from cas_registry.errors import InvalidInputError, UnsafeFileError
 from cas_registry.frameworks.adapter import Adapter, LoadOptions, Saved, SaveOptions, is_a
+from cas_registry.frameworks.adapters.skops_archive import write_archive
 from cas_registry.frameworks.hyperparameters import flat_params
 from cas_registry.model.manifest import SavedObject
 
 _SKOPS = "model.skops"
 _JOBLIB = "model.joblib"
+_OWN_TYPES = re.compile(  # that skops leaves to its callers: parts of estimators that it trusts. Classes by their capital; a function may do anything
+    r"numpy\.dtype|sklearn\.(?:_loss|tree|ensemble|neighbors|metrics|model_selection|preprocessing|linear_model|utils\._bunch)(?:\.\w+)*\._?[A-Z]\w*"
+)
 
 
 def _matches(obj: object) -> bool:
@@ -34,8 +40,8 @@ def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
             ) from error
         return _save_pickle(obj, folder, params)
     try:
-        skops.io.dump(obj, path)
-        trust = tuple(skops.io.get_untrusted_types(file=path))
+        write_archive(skops.io.dumps(obj), path)
+        trust = tuple(_foreign(skops.io.get_untrusted_types(file=path)))
     except Exception as error:  # its ways of saying that it does not cover a type are many
         path.unlink(missing_ok=True)
         if not options.allow_pickle:
@@ -62,14 +68,20 @@ def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
     import skops.io
 
     path = folder / _SKOPS
-    unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(options.trust))
+    found = set(skops.io.get_untrusted_types(file=path))
+    unknown = _foreign(found - set(options.trust))
     if unknown:
         raise UnsafeFileError(
             f"{stored.paths[0]} holds types that skops does not trust: {', '.join(unknown)}. If you know them, load it with trust={unknown}",
             paths=list(stored.paths),
             types=unknown,
         )
-    return skops.io.load(path, trusted=sorted(set(options.trust)))
+    return skops.io.load(path, trusted=sorted(found))
+
+
+def _foreign(types: Iterable[str]) -> list[str]:
+    """Those that are no part of scikit-learn itself."""
+    return sorted(name for name in types if not _OWN_TYPES.fullmatch(name))
 
 
 ADAPTER = Adapter(

@@ -84,6 +84,15 @@ def _case(name: str, train: Any, predict: Any, **more: Any) -> Case:
     return Case(f"scikit-learn {name}", ("sklearn", "skops"), train, predict, "scikit-learn", "skops", **more)
 
 
+def _uplift(seed: int) -> Any:
+    from causalml.inference.meta import BaseTRegressor
+    from sklearn.linear_model import LinearRegression
+
+    made = BaseTRegressor(learner=LinearRegression())
+    made.fit(FEATURES, classes(0), amounts(seed))
+    return made
+
+
 CASES = (
     _case("LogisticRegression", _logistic, lambda found: found.predict_proba(FEATURES)),
     _case("RandomForestClassifier", _forest, lambda found: [found.predict_proba(FEATURES), found.predict(FEATURES)]),
@@ -93,9 +102,19 @@ CASES = (
     _case("Pipeline of text", _text, lambda found: found.decision_function(["a good book", "dull"])),
     _case("PCA", _pca, lambda found: found.transform(FEATURES)),
     _case("KNeighborsClassifier", _neighbours, lambda found: found.predict_proba(FEATURES)),
+    Case(
+        "causalml BaseTRegressor",
+        ("causalml", "skops"),
+        _uplift,
+        lambda found: found.predict(FEATURES),
+        "scikit-learn",
+        "skops",
+        load={"trust": ["causalml.inference.meta.tlearner.BaseTRegressor"]},
+    ),
 )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_round_trip(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)

@@ -17,6 +17,7 @@ import pytest
 
 import cas_registry as reg
 from cas_registry.errors import FrameworkVersionWarning, UnsafeFileError
+from cas_registry.model.on_load import OnLoad
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def check(case: Case, folder: Path) -> Row:
     marks = {file.path: file.on_load for file in model.files("v2")}
     assert set(stored.paths) < set(marks)
     if case.needs_pickle:
+        assert any(marks[path] is OnLoad.PICKLE for path in stored.paths), marks
         with pytest.raises(UnsafeFileError, match="allow_pickle=True"):
             model.load("v2", **case.load)
     else:

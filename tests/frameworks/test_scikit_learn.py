@@ -7,6 +7,7 @@ import pytest
 
 import cas_registry as reg
 from cas_registry.errors import InvalidInputError, UnsafeFileError
+from cas_registry.frameworks.adapters.scikit_learn import _foreign
 from tests.frameworks.data import FEATURES, TABLE, amounts, classes, names
 from tests.frameworks.round_trip import Case, assert_same, check
 
@@ -148,6 +149,26 @@ def test_types_that_skops_does_not_trust_are_asked_for_by_name(tmp_path: Path) -
     assert caught.value.fields["types"] == list(stored.trust)
     assert_same(model.load(trust=stored.trust).predict_proba(FEATURES), found.predict_proba(FEATURES))
     assert_same(model.load(trust=stored.trust[0]).predict_proba(FEATURES), found.predict_proba(FEATURES))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_own"),
+    [
+        ("sklearn.tree._tree.Tree", True),
+        ("sklearn.model_selection._split.KFold", True),
+        ("numpy.dtype", True),
+        ("sklearn.metrics._ranking.roc_auc_score", False),  # a function
+        ("sklearn.tree._export.StringIO", False),  # of another's
+        ("sklearn.tree._tree.Nothing", False),
+        ("sklearn.tree.nowhere.Thing", False),
+        ("sklearn.datasets._base.Bunch", False),
+        ("os.system", False),
+        ("builtins.eval", False),
+        ("xsklearn.tree._tree.Tree", False),
+    ],
+)
+def test_only_classes_of_its_own_are_trusted_unasked(name: str, is_own: bool) -> None:
+    assert (_foreign([name]) == []) is is_own
 
 
 def test_hyperparameters_are_those_of_the_estimator_and_its_steps(tmp_path: Path) -> None:

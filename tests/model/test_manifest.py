@@ -113,6 +113,18 @@ def test_bytes_of_strangers_are_refused(data: bytes) -> None:
         decode_manifest(data)
 
 
+@given(MANIFESTS, st.data())
+def test_damage_is_refused_or_read_and_nothing_else(manifest: Manifest, data: st.DataObject) -> None:
+    whole = bytearray(encode_manifest(manifest))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.sampled_from(b'"{}[],:0-n\\ \xff/.'))
+    try:
+        found = decode_manifest(bytes(whole))
+    except (FormatError, UnsupportedFormatError):
+        return
+    assert all(".." not in path.split("/") for stored in found.objects.values() for path in stored.paths)
+
+
 def test_a_newer_manifest_asks_for_an_upgrade() -> None:
     with pytest.raises(UnsupportedFormatError, match="upgrade"):
         decode_manifest(b'{"kind": "saved objects", "v": 2, "objects": {}}')

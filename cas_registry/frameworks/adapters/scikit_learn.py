@@ -5,6 +5,7 @@ What skops does not cover is written by joblib, which is a pickle, and only wher
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,7 +82,17 @@ def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
 
 def _foreign(types: Iterable[str]) -> list[str]:
     """Those that are no part of scikit-learn itself."""
-    return sorted(name for name in types if not _OWN_TYPES.fullmatch(name))
+    return sorted(name for name in types if not _OWN_TYPES.fullmatch(name) or not _is_defined_there(name))
+
+
+def _is_defined_there(name: str) -> bool:
+    """Whether a module of scikit-learn (or numpy) defines this class, instead of having imported it from elsewhere."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and found.__module__.partition(".")[0] == module.partition(".")[0]
 
 
 ADAPTER = Adapter(

@@ -15,7 +15,7 @@ from cas_registry.worktree.object_cache import ObjectCache, find_place, remember
 if TYPE_CHECKING:
     from cas_registry.operations.fetch import FetchReport
 
-OBJECTS_SHARE = 20  # of what the files in the cache may take: a map has 60 bytes for each 64 KiB of a version
+OBJECTS_SHARE = 20  # of what the files in the cache may take: a map has a thousandth of a version's bytes
 
 
 class Keeping(Contents):

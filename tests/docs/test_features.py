@@ -21,7 +21,9 @@ def _rows() -> dict[int, list[str]]:
 @cache
 def _tests_of(module: Path) -> frozenset[str]:
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"))
+    return frozenset(
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
 
 
 def test_every_row_is_there() -> None:

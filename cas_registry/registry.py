@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.fork import ForkReport
     from cas_registry.operations.fsck import FsckReport
     from cas_registry.operations.history import LogRecord
+    from cas_registry.operations.importing.engine import ImportedTag, ImportedVersion, ImportReport
     from cas_registry.operations.index import Found, Holding, Stay
     from cas_registry.operations.ladder import CodecShare, Ladder
     from cas_registry.operations.lineage_graphs import dot, mermaid
@@ -109,6 +110,9 @@ __all__ = [
     "Found",
     "FsckReport",
     "Holding",
+    "ImportReport",
+    "ImportedTag",
+    "ImportedVersion",
     "Input",
     "InputCheck",
     "InputState",
@@ -222,6 +226,9 @@ _REPORTS = {
     "Found": "index",
     "FsckReport": "fsck",
     "Holding": "index",
+    "ImportReport": "importing.engine",
+    "ImportedTag": "importing.engine",
+    "ImportedVersion": "importing.engine",
     "InputCheck": "check_inputs",
     "InputState": "check_inputs",
     "InputsReport": "check_inputs",

@@ -16,6 +16,7 @@ _TABLE = (
         "Start",
         {
             "init": (f"{_VERBS}.init", "Make a registry and bind this folder to it."),
+            "import": (f"{_VERBS}.importing", "Bring in versions from MLflow, DVC, modelstore and others."),
             "demo": (f"{_VERBS}.demo", "Train a small model and show the whole of it in ten seconds."),
         },
     ),

@@ -55,7 +55,7 @@ def verb(*, examples: str) -> Callable[[Callable[..., int | None]], Verb]:
             session = Session(_take_choices(values).over(outer))
             return guarded(lambda: session.run(lambda: function(session, **values)), session.explain)
 
-        return click.command(function.__name__, cls=Verb, examples=examples)(_with_options(run))
+        return click.command(function.__name__.removesuffix("_"), cls=Verb, examples=examples)(_with_options(run))
 
     return decorate
 
@@ -128,7 +128,8 @@ def parse_span(_: click.Context, parameter: click.Parameter, text: str) -> float
     return float(int(digits) * _SPANS.get(unit, 1))
 
 
-def _parse_storage(_: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+def parse_storage(_: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """A click callback: options of fsspec's file systems, which may be JSON, as a mapping; no message shows one."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
@@ -156,7 +157,7 @@ _OPTIONS = (
         metavar="K=V",
         multiple=True,
         cls=GlobalOption,
-        callback=_parse_storage,
+        callback=parse_storage,
         help="An option of fsspec's file system, such as profile=lab. May be repeated; secrets are never stored.",
     ),
     click.option(

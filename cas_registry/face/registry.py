@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cas_registry.backends import Backend, is_remote
 from cas_registry.face.comparing import ComparingModels
 from cas_registry.face.finding import Finding
+from cas_registry.face.importing import Importing
 from cas_registry.face.model import Model
 from cas_registry.face.promotion import Rules
 from cas_registry.face.releases import Releases
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from cas_registry.operations.stats import ModelStats, RegistryStats
 
 
-class Registry(Finding, Rules, Releases, ComparingModels):
+class Registry(Finding, Rules, Releases, ComparingModels, Importing):
     """A registry at a URL. Every question is asked of the bucket; that its logs only go on from what this machine saw of them last is
     checked (RollbackError). Safe to use from several threads."""
 

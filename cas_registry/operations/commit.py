@@ -41,7 +41,8 @@ DELTAS = ("auto", "never", "always")
 class CommitRequest:
     """What to commit, and what to say of it.
 
-    `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
+    `author` and `time_ms` say who commits and when; where another made the version, earlier, its commit tells `made_by` and `made_ms`, and the log
+    who commits. `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
     whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
     `delta` is one of `DELTAS`. `endorse` is called with the entry and its table before it is appended; `trust` tells whose signatures count
     where rules of the tags ask for any. `capture` is called once, as soon as the version is known to be new; what it finds is told where
@@ -71,6 +72,8 @@ class CommitRequest:
     endorse: Callable[[Entry, RefTable], None] | None = None
     trust: Callable[[], Trust] | None = None
     capture: Callable[[], Captured | None] | None = None
+    made_by: str | None = None
+    made_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +276,8 @@ def _commit_of(request: CommitRequest, written: Written, parent: Version | None,
     return Commit(
         tree=written.tree,
         parents=(parent.commit,) if parent else (),
-        author=request.author,
-        time_ms=request.time_ms,
+        author=request.author if request.made_by is None else request.made_by,
+        time_ms=request.time_ms if request.made_ms is None else request.made_ms,
         message=request.message,
         log=request.model,
         position=position,

@@ -1,0 +1,98 @@
+"""Stores that the real tools make now, where they are installed (`pip install 'cas-registry[importers-test]'`), and read by their own clients."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cas_registry.operations.importing.engine import Outcome
+from cas_registry.registry import Registry
+from tests.operations.importing import make_data
+from tests.operations.importing.test_sources import check_hub, check_mlflow, check_wandb, contents
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tools' own
+START_S = 120
+
+
+@pytest.fixture
+def tracking_server(tmp_path: Path) -> Iterator[str]:
+    """`mlflow server` on loopback, with a database, handing out artifacts itself."""
+    pytest.importorskip("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path / 'mlflow.db'}", "--artifacts-destination", str(tmp_path / "artifacts"),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + START_S
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                        break
+                except OSError:
+                    assert server.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)  # until it listens: nothing tells
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def test_an_mlflow_server_by_its_client(registry: Registry, tracking_server: str) -> None:
+    make_data.make_mlflow_at(tracking_server)
+    plan = registry.import_from("mlflow", tracking_server, dry_run=True)
+    assert (plan.count(Outcome.PLANNED), registry.model_names()) == (2, [])
+    registry.import_from("mlflow", tracking_server)
+    check_mlflow(registry)
+    assert registry.import_from("mlflow", tracking_server).count(Outcome.KNOWN) == 2
+    registry.import_from("mlflow", tracking_server, experiment="training", names={"training": "nights"})
+    assert contents(registry, "v1", "nights")["model/weights.bin"] == make_data.BYTES[1]
+
+
+def test_an_mlflow_folder_made_now(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    make_data.make_mlflow(tmp_path / "mlruns")
+    registry.import_from("mlflow", tmp_path)
+    check_mlflow(registry)
+
+
+def test_wandb_runs_made_now_with_their_staging_folder(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    make_data.make_wandb(tmp_path / "runs")
+    registry.import_from("wandb", tmp_path / "runs")
+    check_wandb(registry)
+
+
+def test_a_modelstore_made_now(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("modelstore")
+    pytest.importorskip("sklearn")
+    ids = make_data.make_modelstore(tmp_path / "store")
+    report = registry.import_from("modelstore", tmp_path / "store")
+    assert {version.id for version in report.versions} == set(ids[:3])
+    assert [tag.version for tag in report.tags] == [f"fraud/{ids[1]}"]
+
+
+def test_a_dvc_repository_made_now(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("dvc")
+    make_data.make_dvc(tmp_path / "made")
+    report = registry.import_from("dvc", tmp_path / "made" / "detector")
+    assert [version.outcome for version in report.versions] == ["imported", "imported"]
+
+
+def test_a_hugging_face_cache_laid_out_by_its_own_functions(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    make_data.make_hugging_face(tmp_path / "hub")
+    registry.import_from("huggingface", tmp_path / "hub")
+    check_hub(registry)

@@ -80,6 +80,7 @@ STORY: list[tuple[str, list[str]]] = [
     ("release", ["release", "prod"]),
     ("release --history", ["release", "prod", "--history"]),
     ("releases", ["releases"]),
+    ("import", ["import", "mlflow", str(Path(__file__).parents[1] / "operations" / "importing" / "data" / "mlflow")]),
 ]
 
 

@@ -30,6 +30,7 @@ from cas_registry.operations.deploy import Deployment, Reload
 from cas_registry.operations.diff import VersionDiff
 from cas_registry.operations.findings import FsckReport
 from cas_registry.operations.history import LogRecord
+from cas_registry.operations.importing.engine import ImportedTag, ImportedVersion, ImportReport
 from cas_registry.operations.ladder import CodecShare, Ladder
 from cas_registry.operations.notes import NoteRecord, NoteReport
 from cas_registry.operations.origins import Lineage
@@ -63,6 +64,10 @@ HEAVY = (
     "zstandard",
 )
 REPORTS = [Assessment, BisectReport, BlameReport, Board, Captured, Card, Change, CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, Comparison, Deployment, Family, FsckReport, InputCheck, InputsReport, Ladder, Lineage, LogRecord, ModelStats, ModelUsage, Move, MoveReport, NoteRecord, NoteReport, RegistryStats, Reload, RepackReport, RepairReport, SignReport, Signer, Standing, StatusReport, UsageReport, Verdict, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [Change, CheckoutPlan, CheckoutReport, CodecShare, CommitPlan, CommitReport, Deployment, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, Reload, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [Assessment, Board, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, Ladder, LogRecord, ModelStats, Move, MoveReport, NoteRecord, NoteReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, Standing, StatusReport, Verdict, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [Captured, Card, CheckoutReport, CodecShare, CommitPlan, CommitReport, FsckReport, InputCheck, InputsReport, Ladder, LogRecord, ModelStats, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, Verification, Version, VersionDiff]  # fmt: skip
+REPORTS = [BisectReport, BlameReport, CheckoutReport, CodecShare, CommitPlan, CommitReport, Comparison, Family, FsckReport, ImportReport, ImportedTag, ImportedVersion, Ladder, Lineage, LogRecord, ModelStats, ModelUsage, Move, MoveReport, RegistryStats, RepackReport, RepairReport, SignReport, Signer, StatusReport, UsageReport, Verification, Version, VersionDiff]  # fmt: skip
 SECRET = "hunter2-SECRET/abcdefghijklmnop"
 
 

@@ -35,7 +35,6 @@ _MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _REMOTE = re.compile(r"""'?remote "(?P<name>[^"]+)"'?""")
 _LOCK, _PIPELINE = "dvc.lock", "dvc.yaml"
 _PIECE_BYTES = 1024 * 1024
-_MANY = 256 * 1024 * 1024  # a limit that no metadata file reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,13 +270,13 @@ def _folders(top: Path) -> Iterator[Path]:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     base = top / ".dvc"
     with reading(str(base / "config")):
-        for name in ("config", "config.local"):
-            try:
-                parser.read_string((base / name).read_text("utf-8")[:_MANY])
-            except FileNotFoundError:
+        for file in (base / "config", base / "config.local"):
+            if not file.is_file() or file.stat().st_size > _MAX_META_BYTES:
                 continue
+            try:
+                parser.read_string(file.read_text("utf-8"))
             except configparser.Error as error:
-                raise InvalidInputError(f"{base / name} cannot be read: {str(error).splitlines()[0][:200]}") from error
+                raise InvalidInputError(f"{file} cannot be read: {str(error).splitlines()[0][:200]}") from error
     cache = parser.get("cache", "dir", fallback="cache")
     yield base / cache
     for section in parser.sections():

@@ -63,11 +63,11 @@ class HuggingFaceSource:
     def _plain(self) -> ForeignVersion:
         """A folder as one version: its id is that of the commit it was downloaded from, or that of its files."""
         with reading(str(self.folder)):
+            own_folder(self.folder, within=self.folder)  # files alone, and none of elsewhere
             commits = {
                 path.read_text("utf-8")[:_MAX_REF_BYTES].partition("\n")[0].strip()
                 for path in sorted((self.folder / _DOWNLOADS).rglob("*.metadata"))
             }
-            own_folder(self.folder, within=self.folder)
             commit = next(iter(commits)) if len(commits) == 1 else ""
             identity = commit if _COMMIT.fullmatch(commit) else _digest_of_all(self.folder)
         return ForeignVersion(

@@ -188,6 +188,8 @@ def _about(folder: Path) -> Mapping[str, Any]:
 
 
 def _whole(path: Path, limit: int) -> bytes:
+    if not path.is_file():  # a pipe would keep its reader for ever
+        raise NotFoundError(f"there is no file {path}", path=str(path))
     with path.open("rb") as opened:
         data = opened.read(limit + 1)
     if len(data) > limit:

@@ -450,3 +450,29 @@ def test_bytes_of_wandb_that_are_gone_or_others_are_told_of(registry: Registry, 
             file.write_bytes(b"other")
     report = registry.import_from("wandb", stores / "wandb", objects=stores / "wandb" / "cache")
     assert all("other bytes" in version.reason for version in report.versions)
+
+
+# All of them
+
+
+@pytest.mark.parametrize("kind", ["modelstore", "mlflow", "wandb"])
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(registry: Registry, stores: Path, kind: str) -> None:
+    pattern = {"modelstore": "fraud/versions/*.json", "mlflow": "models/fraud/version-1/meta.yaml", "wandb": "*/*/run-*.wandb"}[
+        kind
+    ]
+    file = next((stores / kind).glob(f"**/{pattern}" if kind != "wandb" else "*/*/run-*.wandb"))
+    file.unlink()
+    os.mkfifo(file)
+    report = registry.import_from(kind, stores / kind, objects=stores / "wandb" / "cache" if kind == "wandb" else None)
+    assert report.count(Outcome.FAILED) == 1
+    assert report.count(Outcome.IMPORTED) >= 1
+
+
+def test_what_was_imported_is_whole_by_fsck(registry: Registry, stores: Path, dvc_work_tree: Path, lfs_work_tree: Path) -> None:
+    registry.import_from("modelstore", stores / "modelstore")
+    registry.import_from("mlflow", stores / "mlflow", names={"fraud": "classic"})
+    registry.import_from("dvc", dvc_work_tree)
+    registry.import_from("git-lfs", lfs_work_tree)
+    found = registry.fsck(read_data=True)
+    assert not found.findings
+    assert len(registry.search()) == 10

@@ -1,8 +1,10 @@
 """Stores made by the real tools, imported: versions, times, names, values and bytes are what they were there."""
 
 import hashlib
+import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import tarfile
@@ -102,6 +104,27 @@ def test_an_archive_that_is_a_link_out_of_the_store_is_not_read(registry: Regist
     archive.symlink_to(stores / "secret")
     report = registry.import_from("modelstore", stores / "modelstore", only=["fraud"], keep_archive=True)
     assert [version.outcome for version in report.versions].count(Outcome.FAILED) == 1
+
+
+def test_unpacked_archives_share_what_is_equal_and_packed_ones_do_not(registry: Registry, stores: Path) -> None:
+    weights = bytes(random.Random(7).choices(b"0123456789abcdef", k=2_000_000))
+    changed = b"changed" + weights[7:]  # what follows is packed into other bits
+    archives = sorted(stores.rglob("fraud/*/*/artifacts.tar.gz"), key=lambda path: path.parent.parent.name)
+    for archive, data in zip(archives, (weights, changed), strict=True):
+        archive.unlink()
+        with tarfile.open(archive, "w:gz") as tar:
+            member = tarfile.TarInfo("model.bin")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    unpacked = registry.import_from("modelstore", stores / "modelstore", only=["fraud"]).versions
+    packed = registry.import_from(
+        "modelstore", stores / "modelstore", only=["fraud"], names={"fraud": "packed"}, keep_archive=True
+    ).versions
+    new = [version.new_bytes or 0 for version in (*unpacked, *packed)]
+    assert new[0] >= 2_000_000
+    assert new[1] < 250_000
+    assert new[2] > 900_000
+    assert new[3] > 900_000
 
 
 # MLflow

@@ -115,6 +115,6 @@ def test_an_adapter_that_cannot_be_loaded_keeps_nobody_from_working(acme, tmp_pa
 
 def test_an_adapter_under_another_name_is_refused(acme, tmp_path: Path) -> None:
     code = (tmp_path / "site" / "acme_registry.py").read_text()
-    (tmp_path / "site" / "acme_registry.py").write_text(code.replace('name="acme"', 'name="scikit-learn"'))
+    (tmp_path / "site" / "acme_registry.py").write_text(code.replace('"acme", ("acme",)', '"scikit-learn", ("acme",)'))
     with pytest.raises(InvalidInputError, match="not an Adapter called 'acme'"):
         adapter_named("acme")

@@ -4,7 +4,8 @@
     <cache>/files/tmp-<random>                 under way; garbage after a day
 
 The cache is a convenience: whatever fails, the file is fetched. Nothing in it is believed either: who copies a file from here
-hashes the copy, and calls `discard` where that is not what its name says. Several processes share one cache without a lock.
+hashes the copy, and calls `discard` where that is not what its name says. Several processes share one cache without a lock, and so do
+several users where somebody made `<cache>/files` for them (`chmod 1777`, or a group's folder).
 """
 
 import contextlib
@@ -88,7 +89,9 @@ class FileCache:
         temporary = self._root / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone, unless somebody made it for more
-            path.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                path.parent.mkdir()
+                path.parent.chmod(stat.S_IMODE(self._root.stat().st_mode))  # as open to others as the folder above it
             if not self._make_room(size_bytes) or _free_bytes(self._root) < size_bytes + spare_bytes:
                 return False
             _write(temporary, source, file)

@@ -4,7 +4,9 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -275,3 +277,50 @@ def test_processes_that_fill_and_empty_one_cache_give_each_other_whole_files_onl
     assert [process.returncode for process in running] == [0, 0]
     assert all(copied), "each found something there"
     assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file()) <= 2 * MIB + 10
+
+
+@contextmanager
+def user(number: int) -> Iterator[None]:
+    os.setegid(number)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+def test_users_share_a_cache_that_somebody_made_for_them() -> None:
+    data, other = make_bytes(1, MIB), make_bytes(2, MIB)
+    with tempfile.TemporaryDirectory() as shared:
+        folder = Path(shared)
+        folder.chmod(0o755)
+        (folder / "files").mkdir()
+        (folder / "files").chmod(0o1777)
+        (folder / "scratch").mkdir()
+        (folder / "scratch").chmod(0o1777)
+        with user(12345):
+            assert insert(make_cache(folder), data, folder / "scratch/first")
+        with user(12346):
+            cache = make_cache(folder)
+            assert take(cache, data) == data
+            beside = next(
+                made for number in range(2000) if FileId.of(made := b"%d" % number).hex[:2] == FileId.of(data).hex[:2]
+            )
+            assert insert(cache, beside, folder / "scratch/second")  # into a folder that the first one made
+            assert insert(cache, other, folder / "scratch/third")
+        with user(12345):
+            assert take(make_cache(folder), other) == other
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+def test_a_cache_that_nobody_made_for_others_is_its_owners() -> None:
+    data = make_bytes(1, MIB)
+    with tempfile.TemporaryDirectory() as shared:
+        folder = Path(shared)
+        folder.chmod(0o1777)
+        with user(12345):
+            assert insert(make_cache(folder), data, folder / "first")
+        with user(12346):
+            assert take(make_cache(folder), data) is None

@@ -17,6 +17,23 @@ from cas_registry.frameworks.adapter import Adapter
 GROUP = "cas_registry.frameworks"  # of entry points: adapters of others, which are asked before these
 TABLE: dict[str, str] = {  # name -> module in `adapters/` that has its ADAPTER
     # Deep learning: what is built on torch or keras stands before those
+    "lightning": "lightning",
+    "peft": "peft_adapters",
+    "sentence-transformers": "sentence_transformers_models",
+    "transformers": "transformers_models",
+    "diffusers": "diffusers_models",
+    "fastai": "fastai_learners",
+    "skorch": "skorch_nets",
+    "keras": "keras_models",
+    "torchscript": "torchscript",
+    "torch-export": "torch_export",
+    "pytorch": "pytorch",
+    "flax": "flax_models",
+    "equinox": "equinox_modules",
+    "mlx": "mlx_modules",
+    "spacy": "spacy_pipelines",
+    "onnx": "onnx_models",
+    "tensors": "tensors",
     # Gradient boosting: estimators of scikit-learn, too
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",

@@ -17,7 +17,7 @@ _SERVER_FIXTURES = frozenset({"seaweedfs_server", "ministack_server", "rclone_se
 _FOREIGN_PREFIXES = ("AWS_", "REG_", "XDG_", "GOOGLE_", "AZURE_")
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
-settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("dev", max_examples=30, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile(
     "nightly", max_examples=2000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cas_registry.errors import FormatError, HostileNameError, LimitError
+from cas_registry.errors import FormatError, LimitError
 from cas_registry.model import canonical
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.model.inputs import MAX_INPUTS, Input, decode_input, input_value
-from cas_registry.model.names import check_model
+from cas_registry.model.names import check_model, read_name
 from cas_registry.model.schema import Schema, decode_schema, schema_value
 
 MAX_PARENTS = 64
@@ -104,14 +104,7 @@ def decode_commit(data: bytes) -> Commit:
         message=canonical.text(message, what="message", max_bytes=MAX_TEXT_BYTES),
         inputs=tuple(decode_input(item) for item in canonical.array(inputs, what="inputs", max_items=MAX_INPUTS)),
         schema=None if schema is None else decode_schema(schema),
-        log=_model_name(log),
+        log=read_name(log, check_model, of="a commit on a log"),
         position=canonical.integer(position, what="position"),
         **maps,
     )
-
-
-def _model_name(value: canonical.Json) -> str:
-    try:
-        return check_model(canonical.text(value, what="log", max_bytes=255))
-    except HostileNameError as error:
-        raise FormatError(f"a commit on a log with a hostile name: {error}") from error

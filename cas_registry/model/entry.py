@@ -4,15 +4,15 @@ Entry n of a model's log holds the whole table of its branches and tags; entry n
 Each names the hash of entry n - 1, so that a log is a hash chain and an audit trail at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cas_registry.errors import FormatError, HostileNameError, LimitError
+from cas_registry.errors import FormatError, LimitError
 from cas_registry.model import canonical
 from cas_registry.model.ids import CommitId, EntryId, MapName, RefTableId, RemapId, TreeId
 from cas_registry.model.keep import EVERY_MODEL, Keep, decode_keep, keep_value
-from cas_registry.model.names import RELEASE, check_log, check_model, check_ref
+from cas_registry.model.names import RELEASE, check_log, check_model, check_ref, read_name
 from cas_registry.model.note import Note, decode_note, note_value
 from cas_registry.model.rules import TagRules, decode_rules, rules_value
 
@@ -231,7 +231,7 @@ def decode_entry(data: bytes) -> tuple[EntryId, Entry]:
     _check_operation(op, refs, note, remap, commit, tree, map_root)
     entry = Entry(
         registry=canonical.hex_digits(registry, what="registry"),
-        log=CATALOGUE if log == CATALOGUE else _checked(check_log, log, what="log"),
+        log=CATALOGUE if log == CATALOGUE else read_name(log, check_log, of="a log"),
         n=canonical.integer(n, what="n", maximum=MAX_ENTRY_NUMBER),
         prev=None if prev is None else EntryId.parse(prev),
         nonce=canonical.hex_digits(nonce, what="nonce"),
@@ -431,20 +431,11 @@ def _decode_rules(value: canonical.Json) -> dict[str, TagRules]:
 
 
 def _ref_name(name: str) -> str:
-    return _checked(check_ref, name, what="ref")
+    return read_name(name, check_ref, of="a ref")
 
 
 def _model_name(value: canonical.Json) -> str:
-    return _checked(check_model, value, what="model")
-
-
-def _checked(check: Callable[[str], str], value: canonical.Json, *, what: str) -> str:
-    if not isinstance(value, str):
-        raise FormatError(f"a {what} that is not text")
-    try:
-        return check(value)
-    except HostileNameError as error:
-        raise FormatError(f"a {what} with a hostile name: {error}") from error
+    return read_name(value, check_model, of="a model")
 
 
 _REF_COLUMNS = (1, 6)

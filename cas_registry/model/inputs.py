@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from cas_registry.errors import FormatError, HostileNameError
+from cas_registry.errors import FormatError
 from cas_registry.model import canonical
 from cas_registry.model.ids import CommitId
-from cas_registry.model.names import check_model
+from cas_registry.model.names import check_model, read_name
 
 MAX_INPUTS = 10_000
 MAX_INPUT_NAME_BYTES = 255
@@ -59,13 +59,6 @@ def decode_input(value: canonical.Json) -> Input:
         name=canonical.text(name, what="the name of an input", max_bytes=MAX_INPUT_NAME_BYTES),
         uri=None if uri is None else canonical.text(uri, what="uri", max_bytes=MAX_URI_BYTES),
         digest=None if digest is None else canonical.text(digest, what="digest", max_bytes=MAX_DIGEST_BYTES),
-        model=None if model is None else _model_name(model),
+        model=None if model is None else read_name(model, check_model, of="an input of a model"),
         commit=None if commit is None else CommitId.parse(commit),
     )
-
-
-def _model_name(value: canonical.Json) -> str:
-    try:
-        return check_model(canonical.text(value, what="model", max_bytes=255))
-    except HostileNameError as error:
-        raise FormatError(f"an input of a model with a hostile name: {error}") from error

@@ -13,7 +13,7 @@ from cas_registry.errors import FormatError, HostileNameError, InvalidInputError
 from cas_registry.model import canonical
 from cas_registry.model.commit import MAX_COMMIT_BYTES, Commit, decode_commit, encode_commit
 from cas_registry.model.ids import CommitId, FileId, TreeId
-from cas_registry.model.names import check_model, check_path
+from cas_registry.model.names import check_model, check_path, read_name
 from cas_registry.model.tree import Mode, TreeEntry, encode_tree, make_tree
 
 LOCK_NAME = "reg.lock"
@@ -157,7 +157,7 @@ def _decode_version(value: canonical.Json) -> LockedVersion:
     files = row["files"]
     empty = canonical.array(row["empty_folders"], what="empty_folders", max_items=MAX_LOCKED_FILES)
     version = LockedVersion(
-        model=_model_name(row["model"]),
+        model=read_name(row["model"], check_model, of="a lock file"),
         revision=canonical.text(row["revision"], what="revision", max_bytes=_MAX_REVISION_BYTES),
         number=canonical.integer(row["number"], what="number"),
         id=identity,
@@ -188,13 +188,6 @@ def _decode_file(value: canonical.Json) -> LockedFile:
         canonical.integer(size_bytes, what="size"),
         FileId.parse(identity),
     )
-
-
-def _model_name(value: canonical.Json) -> str:
-    try:
-        return check_model(canonical.text(value, what="model", max_bytes=255))
-    except HostileNameError as error:
-        raise FormatError(f"a lock file with a hostile name: {error}") from error
 
 
 def _is_prefix(revision: str, commit: CommitId) -> bool:

@@ -6,9 +6,9 @@ macOS, and no name can climb out of a folder, hide, or stand for a device.
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
-from cas_registry.errors import HostileNameError, LimitError
+from cas_registry.errors import FormatError, HostileNameError, LimitError
 
 MAX_NAME_BYTES = 255  # what ext4, APFS and NTFS hold
 MAX_PATH_BYTES = 4096  # PATH_MAX
@@ -102,6 +102,16 @@ def check_log(name: str) -> str:
     """Accept `name` as that of a model's log, or of a release's (`release:` and one component), or raise HostileNameError."""
     check_model(name.removeprefix(RELEASE))
     return name
+
+
+def read_name(value: object, check: Callable[[str], str], *, of: str) -> str:
+    """A name as decoded metadata holds it, by one of the checks above. FormatError says `of` what it is no name."""
+    if not isinstance(value, str):
+        raise FormatError(f"{of} whose name is not text")
+    try:
+        return check(value)
+    except HostileNameError as error:
+        raise FormatError(f"{of} with a hostile name: {error}") from error
 
 
 def fold(name: str) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cas_registry.errors import FormatError, HostileNameError
+from cas_registry.errors import FormatError
 from cas_registry.model import canonical
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.ids import CommitId
-from cas_registry.model.names import check_ref
+from cas_registry.model.names import check_ref, read_name
 
 _FIELDS = ("commit", "labels", "metrics", "tag", "approved")
 
@@ -47,13 +47,6 @@ def decode_note(value: canonical.Json) -> Note:
         commit=CommitId.parse(commit),
         labels=canonical.decode_scalars(labels, what="label"),
         metrics=canonical.decode_scalars(metrics, what="metric"),
-        tag=None if tag is None else _tag_name(tag),
+        tag=None if tag is None else read_name(tag, check_ref, of="a note on a tag"),
         approved=approved,
     )
-
-
-def _tag_name(value: canonical.Json) -> str:
-    try:
-        return check_ref(canonical.text(value, what="tag", max_bytes=255))
-    except HostileNameError as error:
-        raise FormatError(f"a note on a tag with a hostile name: {error}") from error

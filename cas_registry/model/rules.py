@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cas_registry.errors import FormatError, HostileNameError, InvalidInputError
+from cas_registry.errors import FormatError, InvalidInputError
 from cas_registry.model import canonical
-from cas_registry.model.names import check_ref
+from cas_registry.model.names import check_ref, read_name
 
 MAX_RULES = 1000  # of one model
 MAX_APPROVALS = 100
@@ -78,7 +78,7 @@ def _decode_rule(value: canonical.Json) -> TagRule:
         approvers=_texts(row, "approvers"),
         when=None if when is None else canonical.text(when, what="when", max_bytes=MAX_CONDITION_BYTES),
         checks=_texts(row, "checks"),
-        after=tuple(_ref_name(tag) for tag in _texts(row, "after")),
+        after=tuple(read_name(tag, check_ref, of="a rule of a tag") for tag in _texts(row, "after")),
     )
 
 
@@ -88,12 +88,5 @@ def _texts(row: Mapping[str, canonical.Json], name: str) -> tuple[str, ...]:
 
 
 def _tag_pattern(pattern: str) -> str:
-    _ref_name(pattern.replace("*", "x"))
+    read_name(pattern.replace("*", "x"), check_ref, of="a rule of a tag")
     return pattern
-
-
-def _ref_name(name: str) -> str:
-    try:
-        return check_ref(name)
-    except HostileNameError as error:
-        raise FormatError(f"a rule of a tag with a hostile name: {error}") from error

@@ -14,7 +14,7 @@ from cas_registry.errors import FormatError, InvalidInputError
 from cas_registry.model import canonical
 from cas_registry.model.entry import MAX_ENTRY_NUMBER, Entry, Ref, RefTable, release_value
 from cas_registry.model.ids import ID_BYTES, EntryId, SignatureId, SignedRefsId
-from cas_registry.model.names import check_log
+from cas_registry.model.names import check_log, read_name
 from cas_registry.model.note import note_value
 
 NAMESPACE = "cas_registry"  # of `ssh-keygen -Y`: a signature made for another purpose is none here
@@ -142,7 +142,7 @@ def decode_signature(data: bytes) -> Signature:
     )
     signature = Signature(
         registry=canonical.hex_digits(registry, what="registry"),
-        log=_log_name(log),
+        log=read_name(log, check_log, of="a signature of a log"),
         n=canonical.integer(n, what="n", maximum=MAX_ENTRY_NUMBER),
         entry=EntryId.parse(entry),
         key=KeyId.parse(key),
@@ -194,10 +194,3 @@ def _strings(data: bytes) -> list[bytes]:
     if data:
         raise FormatError("a signature with more fields than are known")
     return found
-
-
-def _log_name(value: canonical.Json) -> str:
-    try:
-        return check_log(canonical.text(value, what="log", max_bytes=255))
-    except InvalidInputError as error:
-        raise FormatError(f"a signature of a log with a hostile name: {error}") from error

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -128,6 +128,34 @@ def parse_span(_: click.Context, parameter: click.Parameter, text: str) -> float
     return float(int(digits) * _SPANS.get(unit, 1))
 
 
+timeout = click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SPAN",
+    default="5m",
+    callback=parse_span,
+    show_default=True,
+    help="How long CMD may take.",
+)
+_DEPLOYING = (
+    click.option(
+        "--keep", metavar="N", type=click.IntRange(min=2), default=2, show_default=True, help="How many versions stay in DIR."
+    ),
+    click.option(
+        "--cache/--no-cache",
+        default=True,
+        help="Keep large files of a remote registry on this machine, and copy them from there.",
+    ),
+    click.option("--link", is_flag=True, help="Link large files to the cache instead of copying them: read-only."),
+    click.option("--verify/--no-verify", default=None, help="Deploy only what verifies, as by reg verify.  [env: REG_VERIFY]"),
+)
+
+
+def deploying(function: F) -> F:
+    """How the verbs that deploy keep and fetch versions: `keep`, `cache`, `link` and `verify`."""
+    return _with(_DEPLOYING, function)
+
+
 def parse_storage(_: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
     """A click callback: options of fsspec's file systems, which may be JSON, as a mapping; no message shows one."""
     found: dict[str, Any] = {}
@@ -143,7 +171,11 @@ def parse_storage(_: click.Context, parameter: click.Parameter, pairs: tuple[str
 
 
 def _with_options(function: F) -> F:
-    for option in reversed(_OPTIONS):
+    return _with(_OPTIONS, function)
+
+
+def _with(options: Sequence[Callable[[F], F]], function: F) -> F:
+    for option in reversed(options):
         function = option(function)
     return function
 

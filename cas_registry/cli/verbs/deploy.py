@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cas_registry.cli.options import parse_span, verb
+from cas_registry.cli.options import deploying, timeout, verb
 from cas_registry.cli.session import Session
 
 
@@ -23,23 +23,8 @@ from cas_registry.cli.session import Session
     metavar="CMD",
     help="Run by the shell in the new folder, once DIR/current names it; where it fails, current goes back.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SPAN",
-    default="5m",
-    callback=parse_span,
-    show_default=True,
-    help="How long CMD may take.",
-)
-@click.option(
-    "--keep", metavar="N", type=click.IntRange(min=2), default=2, show_default=True, help="How many versions stay in DIR."
-)
-@click.option(
-    "--cache/--no-cache", default=True, help="Keep large files of a remote registry on this machine, and copy them from there."
-)
-@click.option("--link", is_flag=True, help="Link large files to the cache instead of copying them: read-only.")
-@click.option("--verify/--no-verify", default=None, help="Deploy only what verifies, as by reg verify.  [env: REG_VERIFY]")
+@timeout
+@deploying
 @click.option("--safe-only", is_flag=True, help="Refuse if a file runs code on loading, or was not looked at.")
 def deploy(
     session: Session, revision: str, folder: Path, command: str | None, timeout_s: float, keep: int, cache: bool, link: bool,

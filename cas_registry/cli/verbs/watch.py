@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cas_registry.cli.options import parse_span, verb
+from cas_registry.cli.options import deploying, parse_span, timeout, verb
 from cas_registry.cli.session import Session
 
 
@@ -29,15 +29,7 @@ from cas_registry.cli.session import Session
     "--interval", "interval_s", metavar="SPAN", default="5s", callback=parse_span, show_default=True, help="How often to look."
 )
 @click.option("--once", is_flag=True, help="Look once, do what there is to do, and end.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SPAN",
-    default="5m",
-    callback=parse_span,
-    show_default=True,
-    help="How long CMD may take.",
-)
+@timeout
 @click.option(
     "--give-up",
     "give_up_s",
@@ -45,14 +37,7 @@ from cas_registry.cli.session import Session
     callback=lambda *call: None if call[2] is None else parse_span(*call),
     help="End when errors have lasted for so long; else never.",
 )
-@click.option(
-    "--keep", metavar="N", type=click.IntRange(min=2), default=2, show_default=True, help="How many versions stay in DIR."
-)
-@click.option(
-    "--cache/--no-cache", default=True, help="Keep large files of a remote registry on this machine, and copy them from there."
-)
-@click.option("--link", is_flag=True, help="Link large files to the cache instead of copying them: read-only.")
-@click.option("--verify/--no-verify", default=None, help="Deploy only what verifies, as by reg verify.  [env: REG_VERIFY]")
+@deploying
 @click.option("--safe-only", is_flag=True, help="Deploy nothing of which a file runs code on loading, or was not looked at.")
 def watch(
     session: Session, revision: str, command: str | None, folder: Path | None, interval_s: float, once: bool, timeout_s: float,

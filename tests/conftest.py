@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # pytest --hypothesis-profile=nightly overrides
 
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # the programs that tests start would compile the package each time
+    sys.dont_write_bytecode = False
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cas_registry.model.lockfile import Lock
-    from cas_registry.operations.checkout import Beside, CheckoutPlan, CheckoutReport
+    from cas_registry.operations.checkout import Beside, CheckoutPlan, CheckoutReport, CheckoutRequest, FolderTools
     from cas_registry.operations.commit import CommitReport
     from cas_registry.operations.plan import CommitPlan
     from cas_registry.operations.repack import RepackReport
@@ -211,19 +211,27 @@ class Contents(Cards):
         must_verify = self._world.verify if verify is None else verify
         version, locked = self._chosen(revision, verify=must_verify, lock=lock)
         branch = None if (parsed := parse_revision(revision)).release else parsed.name
+        request = self._into(version, Path(fspath(folder)), patterns=tuple(paths), force=force, link=link, safe_only=safe_only)
         return self._fill(
-            version, Path(fspath(folder)), branch=branch, patterns=tuple(paths), force=force, remember=remember, cache=cache, link=link,
-            safe_only=safe_only, foresee=foresee, progress=progress, locked=locked,
-        )  # fmt: skip
+            request,
+            branch=branch,
+            remember=remember,
+            cached=link or (cache and self._is_remote),
+            locked=locked,
+            foresee=foresee,
+            progress=progress,
+        )
 
     def _fill(
-        self, version: Version, target: Path, *, branch: str | None, patterns: tuple[str, ...] = (), force: bool, remember: bool = True,
-        cache: bool, link: bool, safe_only: bool, foresee: Callable[[CheckoutPlan], None], progress: Progress | None,
-        beside: Beside | None = None, locked: Lock | None = None, transient: bool = False,
+        self, request: CheckoutRequest, *, branch: str | None, remember: bool = True, cached: bool, locked: Lock | None = None,
+        transient: bool = False, foresee: Callable[[CheckoutPlan], None] = lambda _: None, progress: Progress | None,
     ) -> CheckoutReport:  # fmt: skip
+        """Check out, and note in the folder what it holds. Of a transient one nothing is remembered elsewhere either: it is gone in a second."""
         from cas_registry.operations.checkout import checkout_version
 
-        state, bases = self._held(target)
+        version, target = request.version, request.target
+        notes = remember and not request.patterns
+        state, _ = self._held(target)
         after = FolderState(
             registry=self._reading.format.registry,
             model=version.model,
@@ -234,37 +242,20 @@ class Contents(Cards):
         )
 
         def announce(opened: TargetFolder) -> None:
-            if remember and not patterns:
+            if notes:
                 before = state or after
                 write_state(opened, replace(before, pending=tuple(dict.fromkeys([*before.pending, version.tree]))))
 
         def conclude(opened: TargetFolder) -> None:
-            if remember and not patterns:
+            if notes:
                 write_state(opened, after)
                 if locked:
                     from cas_registry.model.lockfile import LOCK_NAME, encode_lock
 
                     opened.write_private(LOCK_NAME, encode_lock(locked).encode("utf-8"))
 
-        return checkout_version(
-            self._reading,
-            version,
-            target,
-            base_trees=bases,
-            base_commit=_commit_of(state) if state else None,
-            beside=beside,
-            patterns=patterns,
-            force=force,
-            file_cache=self._file_cache(wanted=link or (cache and self._is_remote)),
-            link=link,
-            safe_only=safe_only,
-            stat_cache=self._stat_cache(None if transient else target),
-            clock_ns=self._world.clock_ns,
-            progress=progress or NoProgress(),
-            foresee=foresee,
-            announce=announce,
-            conclude=conclude,
-        )
+        tools = self._tools(None if transient else target, cached=cached, progress=progress)
+        return checkout_version(self._reading, request, tools, foresee=foresee, announce=announce, conclude=conclude)
 
     def plan_checkout(
         self,
@@ -286,21 +277,38 @@ class Contents(Cards):
         target = Path(fspath(folder))
         must_verify = self._world.verify if verify is None else verify
         version, _ = self._chosen(revision, verify=must_verify, lock=lock)
-        state, bases = self._held(target)
-        return plan_checkout(
-            self._reading,
+        request = self._into(version, target, patterns=tuple(paths), force=force, link=link, safe_only=safe_only)
+        tools = self._tools(target, cached=link or (cache and self._is_remote), read_only=True, progress=progress)
+        return plan_checkout(self._reading, request, tools)
+
+    def _into(
+        self, version: Version, target: Path, *, beside: Beside | None = None, patterns: tuple[str, ...] = (), force: bool = False,
+        link: bool = False, safe_only: bool = False,
+    ) -> CheckoutRequest:  # fmt: skip
+        """A version for a folder, with what that remembers of itself."""
+        from cas_registry.operations.checkout import CheckoutRequest
+
+        state, trees = self._held(target)
+        return CheckoutRequest(
             version,
             target,
-            base_trees=bases,
-            base_commit=_commit_of(state) if state else None,
-            patterns=tuple(paths),
+            trees,
+            _commit_of(state) if state else None,
+            beside,
+            patterns,
             force=force,
-            file_cache=self._file_cache(wanted=link or (cache and self._is_remote)),
             link=link,
             safe_only=safe_only,
-            stat_cache=self._stat_cache(target, read_only=True),
-            clock_ns=self._world.clock_ns,
-            progress=progress or NoProgress(),
+        )
+
+    def _tools(self, folder: Path | None, *, cached: bool, read_only: bool = False, progress: Progress | None) -> FolderTools:
+        from cas_registry.operations.checkout import FolderTools
+
+        return FolderTools(
+            self._file_cache(wanted=cached),
+            self._stat_cache(folder, read_only=read_only),
+            self._world.clock_ns,
+            progress or NoProgress(),
         )
 
     def _held(self, target: Path) -> tuple[FolderState | None, list[TreeId]]:

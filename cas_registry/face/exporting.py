@@ -6,13 +6,12 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from cas_registry.backends import is_remote
 from cas_registry.errors import InvalidInputError
 from cas_registry.face.contents import Contents
 from cas_registry.face.world import AnyPath
 from cas_registry.model.entry import RefKind
 from cas_registry.model.revision import parse_revision
-from cas_registry.operations.progress import NoProgress, Progress
+from cas_registry.operations.progress import Progress
 
 if TYPE_CHECKING:
     from cas_registry.operations.export import ExportReport
@@ -48,7 +47,6 @@ class Exporting(Contents):
         piece by piece before they do, but one that breaks off was written in part.
         """
         from cas_registry.operations.export import ExportRequest, export_version, format_of
-        from cas_registry.operations.exporting.folder import FolderTools
 
         if parse_revision(revision).path:
             raise InvalidInputError(f"{revision} names a file, and an export is of a whole version; reg cat prints a file")
@@ -61,11 +59,7 @@ class Exporting(Contents):
         request = ExportRequest(
             version, commit, tuple(tags), target, format_of(target, format), metadata, tag, force=force, dry_run=dry_run
         )
-        stat_folder = target if isinstance(target, Path) else None
-        tools = FolderTools(
-            self._file_cache(wanted=is_remote(self._stores.backend.url)),
-            self._stat_cache(stat_folder, read_only=dry_run),
-            self._world.clock_ns,
-            progress or NoProgress(),
+        tools = self._tools(
+            target if isinstance(target, Path) else None, cached=self._is_remote, read_only=dry_run, progress=progress
         )
         return export_version(self._stores, request, tools)

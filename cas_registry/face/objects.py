@@ -167,10 +167,10 @@ class Objects(Contents):
     def _place(
         self, version: Version, stored: SavedObject, target: Path, *, transient: bool, cache: bool, progress: Progress | None
     ) -> None:
-        """Check out an object's files. Of a transient folder nothing is remembered: it is gone in a second."""
+        """Check out an object's files."""
         self._fill(
-            version, target, branch=None, patterns=stored.paths, force=False, remember=False, cache=cache, link=False, safe_only=False,
-            foresee=lambda _: None, progress=progress, transient=transient,
+            self._into(version, target, patterns=stored.paths), branch=None, remember=False, cached=cache and self._is_remote,
+            transient=transient, progress=progress,
         )  # fmt: skip
 
 

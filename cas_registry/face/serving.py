@@ -139,8 +139,8 @@ class Serving(Contents):
 
         def fill(version: Version, target: Path, beside: Beside | None) -> CheckoutReport:
             return self._fill(
-                version, target, branch=branch, force=True, cache=cache, link=link, safe_only=safe_only, foresee=foresee,
-                progress=progress, beside=beside,
+                self._into(version, target, beside=beside, force=True, link=link, safe_only=safe_only), branch=branch,
+                cached=link or (cache and self._is_remote), foresee=foresee, progress=progress,
             )  # fmt: skip
 
         return DeployRequest(Path(fspath(folder)), self._stores.format.registry, fill, keep, hook)

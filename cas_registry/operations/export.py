@@ -13,8 +13,9 @@ from typing import BinaryIO
 
 from cas_registry.errors import ConflictError, InvalidInputError
 from cas_registry.model.commit import Commit
+from cas_registry.operations.checkout import FolderTools
 from cas_registry.operations.exporting.contents import Contents, FileStream, read_contents, with_made
-from cas_registry.operations.exporting.folder import FolderTools, export_folder
+from cas_registry.operations.exporting.folder import export_folder
 from cas_registry.operations.exporting.record import RECORD_NAME, encode_record, is_record_of
 from cas_registry.operations.transfer import worker_pool
 from cas_registry.store.refs import Version

@@ -6,32 +6,18 @@ be taken for a part of the version by its readers, and is refused.
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from cas_registry.errors import ConflictError, LocalEditsError
-from cas_registry.operations.checkout import checkout_version, plan_checkout
+from cas_registry.operations.checkout import CheckoutRequest, FolderTools, checkout_version, plan_checkout
 from cas_registry.operations.exporting.aside import disk_errors, write_whole
 from cas_registry.operations.exporting.contents import Contents
-from cas_registry.operations.progress import Progress
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
-from cas_registry.worktree.file_cache import FileCache
 from cas_registry.worktree.scan import TEMPORARY_PREFIX
-from cas_registry.worktree.stat_cache import StatCache
 
 MAX_MADE_BYTES = 64 * 1024 * 1024  # more than any made file has: what is longer is not one
 _LISTED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class FolderTools:
-    """What this machine remembers of files, and its clock."""
-
-    file_cache: FileCache
-    stat_cache: StatCache
-    clock_ns: Callable[[], int]
-    progress: Progress
 
 
 def export_folder(
@@ -47,16 +33,10 @@ def export_folder(
     if not force:
         _refuse_others(folder, contents)
     made = _changed_made(folder, contents, may_renew, force=force)
+    request = CheckoutRequest(version, folder, force=force)
     if dry_run:
-        plan = plan_checkout(
-            stores, version, folder, base_trees=(), force=force, file_cache=tools.file_cache, stat_cache=tools.stat_cache,
-            clock_ns=tools.clock_ns, progress=tools.progress,
-        )  # fmt: skip
-        return frozenset((*plan.write, *made)), 0
-    report = checkout_version(
-        stores, version, folder, base_trees=(), force=force, file_cache=tools.file_cache, stat_cache=tools.stat_cache,
-        clock_ns=tools.clock_ns, progress=tools.progress,
-    )  # fmt: skip
+        return frozenset((*plan_checkout(stores, request, tools).write, *made)), 0
+    report = checkout_version(stores, request, tools)
     for path, data in made.items():
         write_whole(folder / path, data)
     return frozenset((*report.written, *made)), report.fetched_bytes

@@ -61,6 +61,10 @@ class Backend(Protocol):
     def flush(self) -> None:
         """Return when everything created by this object so far survives power loss."""
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        """What writes that broke off left under no key, before `before_ms` by the store's clock, as `ObjectInfo` of names that are no keys.
+        It is nobody's; with `delete` it is removed. Nothing in stores that know no half-written objects."""
+
 
 _NOT_IN_KEYS = ("\\", "\0", "?")  # s3fs would cut the key before "?versionId="
 

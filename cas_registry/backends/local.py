@@ -7,6 +7,7 @@ torn object. Directory entries are synced together at `flush`. Temporary names s
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
@@ -18,6 +19,7 @@ from cas_registry.backends import Data, ObjectInfo, check_key
 from cas_registry.errors import AccessError, AlreadyExistsError, BackendError, InvalidInputError, NotFoundError
 
 TEMPORARY_PREFIX = ".tmp-"
+_TEMPORARY = re.compile(r"\.tmp-[0-9]+-[0-9a-f]{16}")  # as this backend names them: what others call .tmp-something is theirs
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _ABSENT = (
     FileNotFoundError,
@@ -114,6 +116,22 @@ class LocalBackend:
                 with self._lock:
                     self._unsynced |= folders
                 raise
+
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        found: list[ObjectInfo] = []
+        with self._errors("clear", TEMPORARY_PREFIX):
+            for folder, _, names in os.walk(self._root):
+                for name in filter(_TEMPORARY.fullmatch, names):
+                    path = Path(folder, name)
+                    with contextlib.suppress(FileNotFoundError):  # its writer has finished, or another sweeps as well
+                        status = path.lstat()
+                        left = ObjectInfo(str(path.relative_to(self._root)), status.st_size, status.st_mtime_ns // 1_000_000)
+                        if not stat.S_ISREG(status.st_mode) or status.st_mtime_ns // 1_000_000 >= before_ms:
+                            continue
+                        if delete:
+                            path.unlink()
+                        found.append(left)
+        return found
 
     def _remember(self, folder: Path) -> None:
         """Sync `folder` at the next flush, and all above it: another process may have made them and not synced yet."""

@@ -50,3 +50,7 @@ class RehearsalBackend:
 
     def flush(self) -> None:
         """Nothing outlives a rehearsal."""
+
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:  # noqa: ARG002 - the protocol's
+        """A rehearsal leaves nothing."""
+        return ()

@@ -95,6 +95,10 @@ class RemoteBackend:
     def flush(self) -> None:
         """An object store acknowledges what is durable."""
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:  # noqa: ARG002 - the protocol's
+        """An object is there whole or not at all."""
+        return ()
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("cannot pickle a backend: it holds credentials and connections; open it again where it is needed")
 

@@ -64,6 +64,9 @@ class RetryingBackend:
     def flush(self) -> None:
         self._inner.flush()  # a failed sync is never tried again: the kernel may have dropped the pages
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        return self._retry(lambda: self._inner.sweep(before_ms=before_ms, delete=delete))
+
     def _retry(self, action: Callable[[], T]) -> T:
         wait_s = self._first_wait_s
         for _ in range(self._attempts - 1):
@@ -137,6 +140,9 @@ class CountingBackend:
     def flush(self) -> None:
         self._inner.flush()
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        return self._inner.sweep(before_ms=before_ms, delete=delete)
+
     def _count(self, method: str, key: str) -> None:
         with self._lock:
             self.requests[method] += 1
@@ -182,6 +188,9 @@ class DryBackend:
     def flush(self) -> None:
         pass
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:  # noqa: ARG002 - the protocol's
+        return self._inner.sweep(before_ms=before_ms, delete=False)
+
 
 class SingleWriterBackend:
     """`create` by looking first, for a store that ignores conditions. Safe only while one process writes."""
@@ -197,6 +206,7 @@ class SingleWriterBackend:
         self.stat = inner.stat
         self.delete = inner.delete
         self.flush = inner.flush
+        self.sweep = inner.sweep
 
     def create(self, key: str, data: Data) -> None:
         with self._lock:

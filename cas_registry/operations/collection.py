@@ -30,6 +30,7 @@ from cas_registry.store.stores import Stores
 HOUR_MS = 3_600_000
 DEFAULT_GRACE_MS = 24 * HOUR_MS  # younger objects may belong to a commit under way: taking them would cost it an upload
 DEFAULT_WINDOW_MS = 7 * 24 * HOUR_MS
+LEFT_BEHIND_MS = 24 * HOUR_MS  # no object takes so long to be written
 MAX_SHARE = 0.5  # of the bytes of packs and maps; a plan to delete more must be confirmed
 _DELETES_IN_FLIGHT = 8
 
@@ -79,7 +80,8 @@ class CollectReport:
 
     `live_*` is what versions need, `garbage_*` what nothing reaches and no collection has taken up, `young_*` what was left alone for
     being new. `collections` are those under way and those that ended in this run; `deleted_*` is what went now.
-    `refused_objects` are those that the store did not let go: the next run tries again.
+    `refused_objects` are those that the store did not let go: the next run tries again. `leftover_*` is what writes that broke off a day ago
+    or longer left beside the objects (in folders alone); it is gone unless `dry_run`.
     """
 
     versions: int
@@ -92,6 +94,8 @@ class CollectReport:
     deleted_objects: int
     deleted_bytes: int
     refused_objects: int
+    leftover_files: int
+    leftover_bytes: int
     collections: tuple[CollectionInfo, ...]
     dry_run: bool
 
@@ -153,11 +157,12 @@ class _Collection:
         if self._request.delete and garbage:
             self._begin(garbage, now_ms)
             garbage, open_epochs = {}, self._open_epochs()
+        left = self._stores.backend.sweep(before_ms=now_ms - LEFT_BEHIND_MS, delete=self._request.delete)
         live = {key: info.size_bytes for key, info in self._listed.items() if self._is_marked(key)}
         return CollectReport(
             self._marks.versions, len(live), sum(live.values()), len(garbage), sum(garbage.values()), len(young),
             sum(young.values()), self._tally.objects, self._tally.size_bytes, self._tally.refused,
-            tuple(self._describe(sorted({*self._tally.touched, *(epoch.number for epoch in open_epochs)}))),
+            len(left), sum(info.size_bytes for info in left), tuple(self._describe(sorted({*self._tally.touched, *(epoch.number for epoch in open_epochs)}))),
             dry_run=not self._request.delete,
         )  # fmt: skip
 

@@ -98,6 +98,9 @@ class KeptBackend:
     def flush(self) -> None:
         self._inner.flush()
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        return self._inner.sweep(before_ms=before_ms, delete=delete)
+
     def _keep(self, key: str, data: bytes) -> None:
         if may_be_kept(key) and is_sound(key, data, self._cache.registry):
             self._cache.put(key, data)

@@ -58,6 +58,10 @@ class OfflineBackend:
     def flush(self) -> None:
         """Nothing was written."""
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:  # noqa: ARG002 - the protocol's
+        """Nothing was written."""
+        return ()
+
     def _find(self, key: str) -> bytes | None:
         if key.endswith(f"/{HINT}"):
             return self._end(key)
@@ -127,6 +131,9 @@ class UnaskedBackend:
         raise refusal(self._url)
 
     def flush(self) -> NoReturn:
+        raise refusal(self._url)
+
+    def sweep(self, *, before_ms: int, delete: bool) -> NoReturn:
         raise refusal(self._url)
 
 

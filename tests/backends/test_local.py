@@ -57,6 +57,38 @@ def test_temporary_files_are_invisible_and_in_nobody_s_way(backend, root):
     assert sorted(info.key for info in backend.list("")) == ["refs/m/1", "refs/m/2"]
 
 
+def test_what_broken_writes_left_is_swept_once_it_is_old(backend, root):
+    backend.create("refs/m/1", b"x")
+    old, young = (root / "refs" / "m" / f"{TEMPORARY_PREFIX}4711-{digit * 16}" for digit in "ab")
+    foreign = [root / f"{TEMPORARY_PREFIX}4711-mine", root / "refs" / f"{TEMPORARY_PREFIX}x-{'a' * 16}"]
+    for path in (old, young, *foreign):
+        path.write_bytes(b"torn")
+        os.utime(path, (1000, 1000) if path is not young else (3000, 3000))
+    link = root / f"{TEMPORARY_PREFIX}4711-{'c' * 16}"
+    link.symlink_to(old)
+    os.utime(link, (1000, 1000), follow_symlinks=False)
+
+    for delete in (False, True):
+        assert [(info.key, info.size_bytes) for info in backend.sweep(before_ms=2_000_000, delete=delete)] == [
+            (f"refs/m/{old.name}", 4)
+        ]
+        assert old.exists() is not delete
+    assert all(path.exists() for path in (young, *foreign)), "what is young, or somebody else's, stays"
+    assert link.is_symlink()
+    assert backend.get("refs/m/1", length=1) == b"x"
+    assert backend.sweep(before_ms=2_000_000, delete=True) == []
+
+
+def test_what_a_killed_writer_left_goes(backend, root):
+    with python(WRITER, str(root), "0") as writer:
+        writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+    kept = {info.key for info in backend.list("")}
+    left = [path for path in files_below(root) if TEMPORARY_PREFIX in path]
+    assert [info.key for info in backend.sweep(before_ms=2**62, delete=True)] == left
+    assert set(files_below(root)) == kept
+
+
 def test_a_key_that_looks_like_a_temporary_file_is_refused(backend, root):
     for key in (f"{TEMPORARY_PREFIX}x", f"refs/{TEMPORARY_PREFIX}x"):
         for call in (backend.create, backend.put):

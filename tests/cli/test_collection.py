@@ -1,5 +1,7 @@
 """`reg retire`, `reg policy` and `reg gc`: what they say, and what they refuse."""
 
+import os
+
 import pytest
 
 from tests.cli.shell import Shell
@@ -52,6 +54,15 @@ def test_policies_are_set_shown_and_dropped(three: Shell):
     assert three.reg("policy", "drop", "-M", "solo", "-q").lines == ["*"]
     assert "at least one rule" in three.reg("policy", "keep", code=2).stderr
     assert three.reg("policy", "keep", "--last", "0", code=2).stderr
+
+
+def test_temporary_files_of_broken_writes_are_told_of_and_removed(story: Shell):
+    left = story.folder.parent / "registry" / f".tmp-4711-{'a' * 16}"
+    left.write_bytes(b"torn")
+    os.utime(left, (1, 1))
+    assert "1 temporary file of 4 B left by writes that broke off: reg gc --delete" in story.reg("gc").stdout
+    assert "Removed 1 temporary file of 4 B" in story.reg("gc", "--delete").stdout
+    assert story.reg("gc", "--json").json["leftover_files"] == 0
 
 
 def test_a_collection_from_the_plan_to_the_end(three: Shell):

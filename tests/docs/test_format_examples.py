@@ -434,6 +434,7 @@ class Recorder:
         self.stat = inner.stat
         self.list = inner.list
         self.delete = inner.delete
+        self.sweep = inner.sweep
 
     def get(self, key: str, *, start: int = 0, length: int) -> bytes:
         self._note("get", key)

@@ -1,11 +1,14 @@
 """Collection: what no version needs goes, what one needs stays, whoever is in the way and whatever fails."""
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from cas_registry.backends.local import LocalBackend
 from cas_registry.backends.memory import MemoryBackend
 from cas_registry.errors import AccessError, BackendError, ConflictError, IntegrityError, NotFoundError, RegistryError
 from cas_registry.model.collection import Condemned, Verdict
@@ -220,6 +223,22 @@ def test_objects_with_other_names_are_nobodys_business(bench: Bench) -> None:
     bench.store.put("packs/readme.txt", b"hello")
     bench.store.put(f"maps/{'0' * 63}G", b"hello")
     assert bench.collect().deleted_objects == 0
+
+
+def test_what_broken_writes_left_in_a_folder_goes_after_a_day(tmp_path: Path) -> None:
+    store = LocalBackend(tmp_path / "store")
+    bench = Bench(MemoryBackend(), make_registry(store, make_world(clock=time.time_ns)), tmp_path / "work")
+    version = bench.commit("one")
+    left = [tmp_path / "store" / "packs" / f".tmp-4711-{digit * 16}" for digit in "ab"]
+    for path, age_s in zip(left, (25 * 3600, 23 * 3600), strict=True):
+        path.write_bytes(b"torn")
+        os.utime(path, (time.time() - age_s,) * 2)
+
+    assert bench.collect(delete=False).leftover_files == 1
+    swept = bench.collect()
+    assert (swept.leftover_files, swept.leftover_bytes, swept.deleted_objects) == (1, 4, 0)
+    assert [path.exists() for path in left] == [False, True]
+    bench.check(version)
 
 
 def test_what_the_store_does_not_let_go_is_tried_again(bench: Bench) -> None:

@@ -96,6 +96,9 @@ class FaultyBackend:
     def flush(self) -> None:
         self._run("flush", [""], self._inner.flush)
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        return self._run("sweep", [""], lambda: self._inner.sweep(before_ms=before_ms, delete=delete))
+
     @property
     def missed(self) -> tuple[Fault, ...]:
         """The faults that were hit less often than scripted."""

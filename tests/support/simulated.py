@@ -96,6 +96,9 @@ class PassingBackend:
     def flush(self) -> None:
         self._inner.flush()
 
+    def sweep(self, *, before_ms: int, delete: bool) -> Sequence[ObjectInfo]:
+        return self._inner.sweep(before_ms=before_ms, delete=delete)
+
 
 class FarBackend(PassingBackend):
     """Says that it is in a bucket: what is remote is treated with more thrift."""

@@ -48,6 +48,8 @@ def _document(collected: Collected) -> Document:
         "deleted_objects": report.deleted_objects,
         "deleted_bytes": report.deleted_bytes,
         "refused_objects": report.refused_objects,
+        "leftover_files": report.leftover_files,
+        "leftover_bytes": report.leftover_bytes,
         "collections": [_collection_fields(info) for info in report.collections],
         "expired": None
         if collected.expired is None
@@ -81,18 +83,25 @@ def _human(collected: Collected, _: Paper) -> Iterator[Line | Table]:
             Styled(text.size(report.garbage_bytes), "bold"),
             " that nothing needs: reg gc --delete",
         ]
-    elif report.dry_run:
+    elif report.dry_run and not report.leftover_files:
         yield ["Nothing to collect"]
     if report.deleted_objects:
         yield [Styled(f"Deleted {text.count(report.deleted_objects, 'object')} of {text.size(report.deleted_bytes)}", "bold")]
     if report.refused_objects:
         yield [f"The store did not let {text.count(report.refused_objects, 'object')} go; the next run tries again"]
+    yield from _leftovers(report)
     rows: list[list[Cell]] = [
         [str(info.epoch), info.state.value, f"{info.objects:,}", text.size(info.size_bytes), _due(info)]
         for info in report.collections
     ]
     if rows:
         yield Table(["collection", "state", "objects", "size", "deletes"], rows, frozenset({"objects", "size"}))
+
+
+def _leftovers(report: CollectReport) -> Iterator[Line]:
+    if report.leftover_files:
+        left = f"{text.count(report.leftover_files, 'temporary file')} of {text.size(report.leftover_bytes)} left by writes that broke off"
+        yield [f"{left}: reg gc --delete" if report.dry_run else f"Removed {left}"]
 
 
 def _due(info: CollectionInfo) -> str:

@@ -9,13 +9,15 @@ from typing import Any
 
 from cas_registry.errors import InvalidInputError
 from cas_registry.frameworks.adapter import Adapter, Saved, SaveOptions
-from cas_registry.frameworks.table import adapter_for, kind_of
+from cas_registry.frameworks.table import adapter_for, adapters, kind_of
 from cas_registry.frameworks.training_data import describe_data
 from cas_registry.frameworks.versions import PYTHON, find_versions
 from cas_registry.model.canonical import Scalar
 from cas_registry.model.manifest import MANIFEST, Manifest, SavedObject, encode_manifest
 from cas_registry.model.names import check_component
 from cas_registry.model.schema import Schema
+
+ADAPTER_OPTION = "adapter"  # which one is asked first, for objects that several can save
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ def write_objects(request: SaveRequest, folder: Path) -> WrittenObjects:
     Raises InvalidInputError: a type that nobody knows, an option that no adapter takes, an object that its framework's safe format does not
     cover.
     """
-    chosen = {name: adapter_for(obj) for name, obj in request.objects.items()}
+    preferred = request.options.get(ADAPTER_OPTION)
+    chosen = {name: adapter_for(obj, preferred=preferred) for name, obj in request.objects.items()}
     _check_options(request.options, chosen)
     is_alone = len(chosen) == 1
     saved = {
@@ -71,11 +74,18 @@ def write_objects(request: SaveRequest, folder: Path) -> WrittenObjects:
 
 
 def _check_options(options: Mapping[str, Any], chosen: Mapping[str, Adapter]) -> None:
-    known = {option for adapter in chosen.values() for option in adapter.save_options}
+    names = {adapter.name for adapter in chosen.values()}
+    preferred = options.get(ADAPTER_OPTION)
+    if preferred is not None and preferred not in names:
+        known_names = [adapter.name for adapter in adapters()]
+        raise InvalidInputError(
+            f"{preferred!r} saves none of these objects, which are of {', '.join(sorted(names))}; adapters are {', '.join(known_names)}",
+            known=known_names,
+        )
+    known = {ADAPTER_OPTION, *(option for adapter in chosen.values() for option in adapter.save_options)}
     if unknown := sorted(options.keys() - known):
         raise InvalidInputError(
-            f"{', '.join(unknown)}: no such option of {', '.join(sorted({adapter.name for adapter in chosen.values()}))}; there are "
-            f"{', '.join(sorted(known)) or 'none'}",
+            f"{', '.join(unknown)}: no such option of {', '.join(sorted(names))}; there are {', '.join(sorted(known))}",
             options=unknown,
         )
 

@@ -25,6 +25,8 @@ TABLE: dict[str, str] = {  # name -> module in `adapters/` that has its ADAPTER
     "fastai": "fastai_learners",
     "skorch": "skorch_nets",
     "keras": "keras_models",
+    "tensorflow": "tensorflow_modules",
+    "saved-model": "saved_model",
     "torchscript": "torchscript",
     "torch-export": "torch_export",
     "pytorch": "pytorch",
@@ -34,6 +36,7 @@ TABLE: dict[str, str] = {  # name -> module in `adapters/` that has its ADAPTER
     "spacy": "spacy_pipelines",
     "onnx": "onnx_models",
     "tensors": "tensors",
+    "orbax": "orbax_checkpoints",
     # Gradient boosting: estimators of scikit-learn, too
     "xgboost": "xgboost",
     "lightgbm": "lightgbm",
@@ -46,6 +49,7 @@ TABLE: dict[str, str] = {  # name -> module in `adapters/` that has its ADAPTER
     "annoy": "annoy",
     "shap": "shap",
     "arviz": "arviz",
+    "spark": "spark_models",
     # Data and files: the most general last
     "pandas": "pandas_tables",
     "numpy": "numpy_arrays",
@@ -62,9 +66,11 @@ def adapters() -> Iterator[Adapter]:
         yield _built_in(name)
 
 
-def adapter_for(obj: object) -> Adapter:
-    """The adapter whose object this is. InvalidInputError lists what is known where there is none."""
-    for adapter in adapters():
+def adapter_for(obj: object, *, preferred: str | None = None) -> Adapter:
+    """The adapter whose object this is: the one called `preferred`, if it is one of its objects, else the first that says so. InvalidInputError lists what is
+    known where there is none."""
+    asked = adapters() if preferred is None else sorted(adapters(), key=lambda adapter: adapter.name != preferred)
+    for adapter in asked:
         if adapter.is_asked() and adapter.matches(obj):
             return adapter
     kind = kind_of(obj)

@@ -35,7 +35,7 @@ def import_libraries(libraries: Mapping[str, str], *, adapter: str) -> None:
 
 def warn_of_others(saved: Mapping[str, str], libraries: Mapping[str, str], *, what: str, stacklevel: int) -> None:
     """Warn where a library has another version than the one that saved the object, with both."""
-    present = find_versions({name: libraries.get(name, "") for name in saved})
+    present = find_versions({name: libraries.get(name, name) for name in saved})  # a module mostly is called as its library
     others = [f"{name} {saved[name]} (here {found})" for name, found in present.items() if found != saved[name]]
     if others:
         warnings.warn(

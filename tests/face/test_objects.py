@@ -88,7 +88,7 @@ def test_only_the_objects_files_are_checked_out(model: Model, tmp_path: Path) ->
 def test_what_makes_no_sense_is_refused_and_leaves_nothing(model: Model, scratch: Path) -> None:
     for arguments, message in (
         ({}, "nothing to save"),
-        ({"a": ARRAY, "options": {"metric": "dot"}}, "metric: no such option of numpy; there are none"),
+        ({"a": ARRAY, "options": {"metric": "dot"}}, "metric: no such option of numpy; there are adapter"),
         ({"a": ARRAY, "extra_metadata": {"a": {1}}}, "must be JSON"),
         ({"a/b": ARRAY, "c": ARRAY}, "cannot be stored"),
         ({"a": 1j}, "nobody knows how to save a builtins.complex"),

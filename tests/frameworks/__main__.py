@@ -1,6 +1,6 @@
 """`python -m tests.frameworks`: every adapter against its real framework, and the table of docs/frameworks.md of what that showed.
 
-Each module runs in a process of its own. Rows of frameworks that are not installed here stay as they are: the table may come of several environments.
+Each module runs in a process of its own, and one for each environment that its cases name. Rows of frameworks that are not installed here stay as they are: the table may come of several environments.
 `python -m tests.frameworks scikit_learn xgboost` runs those modules only.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -52,13 +53,16 @@ def main(names: list[str]) -> None:
     assert found
     lines = {old.split("|")[1].strip(): old for old in found[0].splitlines()[2:] if old.startswith("|")}
     for module in names or modules():
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.frameworks", "--rows", module], stdout=subprocess.PIPE, text=True, check=True
-        )
-        for told in json.loads(done.stdout.splitlines()[-1]):
-            row = Row(**told)
-            lines[row.name] = line(row)
-            print(lines[row.name])
+        environments = {tuple(sorted(case.environment.items())) for case in cases_of(module) if not case.missing}
+        for environment in sorted(environments):
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.frameworks", "--rows", module],
+                stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **dict(environment)},
+            )  # fmt: skip
+            for told in json.loads(done.stdout.splitlines()[-1]):
+                row = Row(**told)
+                lines[row.name] = line(row)
+                print(lines[row.name], flush=True)
     known = [case.name for module in modules() for case in cases_of(module)]
     body = HEAD + "".join(f"{lines[name]}\n" for name in known if name in lines)
     PAGE.write_text(text[: found.start()] + body + text[found.end() :], encoding="utf-8")
@@ -70,6 +74,8 @@ def rows(module: str) -> None:
     for case in cases_of(module):
         if case.missing:
             print(f"{case.name}: {', '.join(case.missing)} not installed", file=sys.stderr)
+            continue
+        if case.is_of_another_process:
             continue
         with tempfile.TemporaryDirectory() as folder:
             shown.append(dataclasses.asdict(check(case, Path(folder))))

@@ -39,10 +39,12 @@ def _trained(seed: int):
     return model
 
 
-CASES = (
+CASES = tuple(
     Case(
-        "Keras, head trained", ("keras",), _trained, lambda found: found.predict(FEATURES, verbose=0), "keras", "keras",
-    ),
+        f"Keras on {name}, head trained", ("keras", backend), _trained, lambda found: found.predict(FEATURES, verbose=0), "keras", "keras",
+        environment={"KERAS_BACKEND": backend},
+    )
+    for name, backend in (("PyTorch", "torch"), ("JAX", "jax"), ("TensorFlow", "tensorflow"))
 )  # fmt: skip
 
 
@@ -55,6 +57,14 @@ def test_round_trip(case: Case, tmp_path: Path) -> None:
 def model(tmp_path: Path):
     pytest.importorskip("keras")
     return reg.init(tmp_path / "registry").model("net")
+
+
+def test_the_backend_is_told_with_its_version(model) -> None:
+    import keras
+
+    model.save(_trained(0))
+    (stored,) = model.manifest().objects.values()
+    assert set(stored.versions) == {"keras", keras.backend.backend()}
 
 
 def test_signature_and_parameters_are_told(model) -> None:

@@ -46,7 +46,7 @@ def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
                     "this model has a Lambda layer, or another function whose code would be stored: make it a layer of a class of yours "
                     "(keras.saving.register_keras_serializable), or save(..., allow_pickle=True)"
                 )
-    return Saved(form, params=_params(obj), schema=_schema(obj), trust=trust)
+    return Saved(form, params=_params(obj), schema=_schema(obj), trust=trust, libraries=_backend())
 
 
 def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
@@ -121,6 +121,14 @@ def _strike_out_times(path: Path) -> None:
                 data = json.dumps({**json.loads(data), "date_saved": _NO_DATE}).encode()
             target.writestr(zipfile.ZipInfo(info.filename, _NO_TIME), data)  # stored, as Keras does: tensors are found within
     aside.replace(path)
+
+
+def _backend() -> dict[str, str]:
+    """What computes: another one loads the archive, too, and may round otherwise."""
+    import keras
+
+    name = keras.backend.backend()
+    return {name: name}
 
 
 def _params(model: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""What PyMC samples, as ArviZ holds it."""
+"""What PyMC samples, as ArviZ holds it: InferenceData before version 1, a tree of xarray since."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,16 @@ import pytest
 
 from tests.frameworks.round_trip import Case, check
 
+_IS_TREE = importlib.util.find_spec("arviz_base") is not None
+_BEFORE_1 = ("arviz before 1", "h5netcdf", "h5py") if _IS_TREE else ("arviz", "h5netcdf", "h5py")
+
 
 def _made(seed: int) -> Any:
     import arviz
 
     draws = np.random.default_rng(seed)
-    return arviz.from_dict({"mu": draws.normal(size=(2, 100)), "theta": draws.normal(size=(2, 100, 3))})
+    posterior = {"mu": draws.normal(size=(2, 100)), "theta": draws.normal(size=(2, 100, 3))}
+    return arviz.from_dict({"posterior": posterior} if _IS_TREE else posterior)
 
 
 def _sampled(seed: int) -> Any:
@@ -33,8 +38,10 @@ def _posterior(found: Any) -> Any:
 
 
 CASES = (
-    Case("arviz InferenceData", ("arviz", "h5netcdf"), _made, _posterior, "arviz", "netcdf"),
-    Case("pymc sample", ("pymc", "arviz", "h5netcdf"), _sampled, _posterior, "arviz", "netcdf"),
+    Case("arviz InferenceData", _BEFORE_1, _made, _posterior, "arviz", "netcdf"),
+    Case("pymc sample", ("pymc", *_BEFORE_1), _sampled, _posterior, "arviz", "netcdf"),
+    Case("arviz DataTree", ("arviz", "arviz_base", "h5netcdf", "h5py"), _made, _posterior, "arviz", "netcdf"),
+    Case("pymc sample, DataTree", ("pymc", "arviz", "arviz_base", "h5netcdf", "h5py"), _sampled, _posterior, "arviz", "netcdf"),
 )
 
 

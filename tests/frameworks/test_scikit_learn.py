@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cas_registry as reg
@@ -94,6 +95,23 @@ def _uplift(seed: int) -> Any:
     return made
 
 
+def _propensity(seed: int) -> Any:
+    from causalml.propensity import ElasticNetPropensityModel
+
+    made = ElasticNetPropensityModel()
+    made.fit(FEATURES, classes(seed))
+    return made
+
+
+def _uplift_tree(seed: int) -> Any:
+    from causalml.inference.tree import UpliftTreeClassifier
+
+    groups = np.where(classes(seed) == 1, "treated", "control")
+    made = UpliftTreeClassifier("control", max_depth=3, min_samples_leaf=20, min_samples_treatment=5, random_state=seed)
+    made.fit(FEATURES, treatment=groups, y=classes(seed + 2))
+    return made
+
+
 CASES = (
     _case("LogisticRegression", _logistic, lambda found: found.predict_proba(FEATURES)),
     _case("RandomForestClassifier", _forest, lambda found: [found.predict_proba(FEATURES), found.predict(FEATURES)]),
@@ -111,6 +129,25 @@ CASES = (
         "scikit-learn",
         "skops",
         load={"trust": ["causalml.inference.meta.tlearner.BaseTRegressor"]},
+    ),
+    Case(
+        "causalml ElasticNetPropensityModel",
+        ("causalml", "skops"),
+        _propensity,
+        lambda found: found.predict(FEATURES),
+        "scikit-learn",
+        "skops",
+        load={"trust": ["causalml.propensity.ElasticNetPropensityModel"]},
+    ),
+    Case(
+        "causalml UpliftTreeClassifier",
+        ("causalml", "skops"),
+        _uplift_tree,
+        lambda found: found.predict(FEATURES),
+        "scikit-learn",
+        "joblib",
+        needs_pickle=True,
+        save={"allow_pickle": True},
     ),
 )
 
@@ -135,6 +172,38 @@ def test_what_skops_does_not_cover_is_a_pickle_only_when_asked(tmp_path: Path) -
     with pytest.raises(UnsafeFileError, match=r"model\.joblib"):
         model.load()
     assert_same(model.load(allow_pickle=True).predict(FEATURES), found.predict(FEATURES))
+
+
+class _Unmakeable:
+    """What skops writes and cannot make again, as it is with constructors in C."""
+
+    def __new__(cls, needed: int) -> "_Unmakeable":
+        return super().__new__(cls)
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+
+
+def test_what_skops_writes_and_cannot_make_again_is_no_version(tmp_path: Path) -> None:
+    pytest.importorskip("skops")
+    model = reg.init(tmp_path / "registry", cache_folder=tmp_path / "cache").model("m")
+    found = _logistic(0)
+    found.helper = _Unmakeable(3)
+    with pytest.raises(InvalidInputError, match="skops does not cover"):
+        model.save(found)
+    model.save(found, allow_pickle=True)
+    (stored,) = model.manifest().objects.values()
+    assert stored.format == "joblib"
+
+
+def test_an_archive_of_skops_of_elsewhere_is_recognized(tmp_path: Path) -> None:
+    skops = pytest.importorskip("skops.io")
+    model = reg.init(tmp_path / "registry", cache_folder=tmp_path / "cache").model("m")
+    skops.dump(_function(0), tmp_path / "mine.skops")
+    model.commit([tmp_path / "mine.skops"])
+    with pytest.raises(UnsafeFileError, match="_doubled"):
+        model.load()
+    assert_same(model.load(trust=f"{__name__}._doubled").predict(FEATURES), _function(0).predict(FEATURES))
 
 
 def test_types_that_skops_does_not_trust_are_asked_for_by_name(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
-"""Estimators, pipelines and transformers of scikit-learn, as skops: types and arrays, checked against a list before anything is made of them.
+"""Estimators, pipelines and transformers of scikit-learn, and what other libraries build like them, as skops: types and arrays, checked against a list
+before anything is made of them.
 
-What skops does not cover is written by joblib, which is a pickle, and only where the caller allows that.
+What skops does not cover, or does not make again, is written by joblib, which is a pickle, and only where the caller allows that.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ _OWN_TYPES = re.compile(  # that skops leaves to its callers: parts of estimator
 
 
 def _matches(obj: object) -> bool:
-    return is_a(obj, "sklearn.base:BaseEstimator")
+    return is_a(obj, "sklearn.base:BaseEstimator", "causalml.propensity:PropensityModel")
 
 
 def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
-    params = flat_params(obj.get_params(deep=True))
+    params = flat_params(obj.get_params(deep=True) if hasattr(obj, "get_params") else vars(obj))
     path = folder / _SKOPS
     try:
         import skops.io
@@ -42,7 +43,10 @@ def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
         return _save_pickle(obj, folder, params)
     try:
         write_archive(skops.io.dumps(obj), path)
-        trust = tuple(_foreign(skops.io.get_untrusted_types(file=path)))
+        asked = skops.io.get_untrusted_types(file=path)
+        trust = tuple(_foreign(asked))
+        if trust:  # what skops writes of a class of elsewhere it may not be able to make again: one with a constructor in C
+            skops.io.load(path, trusted=asked)
     except Exception as error:  # its ways of saying that it does not cover a type are many
         path.unlink(missing_ok=True)
         if not options.allow_pickle:
@@ -68,7 +72,7 @@ def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
         return joblib.load(folder / _JOBLIB)
     import skops.io
 
-    path = folder / _SKOPS
+    path = folder / stored.files[0]
     found = set(skops.io.get_untrusted_types(file=path))
     unknown = _foreign(found - set(options.trust))
     if unknown:
@@ -78,6 +82,11 @@ def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
             types=unknown,
         )
     return skops.io.load(path, trusted=sorted(found))
+
+
+def _recognizes(paths: Sequence[str]) -> SavedObject | None:
+    found = [path for path in paths if path.endswith(".skops")]
+    return SavedObject("scikit-learn", "sklearn.base.BaseEstimator", "skops", (found[0],)) if len(found) == 1 else None
 
 
 def _foreign(types: Iterable[str]) -> list[str]:
@@ -104,4 +113,5 @@ ADAPTER = Adapter(
     libraries={"scikit-learn": "sklearn", "skops": "skops"},
     formats=("skops",),
     pickle_formats=("joblib",),
+    recognizes=_recognizes,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 from cas_registry.frameworks.adapter import Adapter
 from cas_registry.frameworks.table import TABLE, adapters
@@ -34,12 +36,18 @@ def known_frameworks() -> list[KnownFramework]:
 
 
 def _known(adapter: Adapter) -> KnownFramework:
-    libraries = {name: _installed(name) for name in adapter.libraries}
+    libraries = {name: _installed(name, module) for name, module in adapter.libraries.items()}
     return KnownFramework(adapter.name, adapter.formats, adapter.pickle_formats, libraries, adapter.name in TABLE)
 
 
-def _installed(name: str) -> str | None:
+def _installed(name: str, module: str) -> str | None:
     try:
         return version(name)
-    except PackageNotFoundError:
-        return None
+    except PackageNotFoundError:  # some come under several names: tensorflow-cpu, xgboost-cpu
+        others = _distributions().get(module.partition(".")[0], ())
+        return version(others[0]) if others else None
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return packages_distributions()

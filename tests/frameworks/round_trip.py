@@ -35,7 +35,9 @@ class Case:
     needs_pickle: bool = False
     save: Mapping[str, Any] = field(default_factory=dict)
     load: Mapping[str, Any] = field(default_factory=dict)
-    same_bytes: bool = True  # whether the framework writes the same object in the same bytes twice
+    same_bytes: bool | None = (
+        True  # whether the framework writes the same object in the same bytes twice; None where that is up to the clock
+    )
     is_marked: bool = True  # whether what needs pickle is seen in the files, too: a graph that writes files is no pickle
     environment: Mapping[str, str] = field(
         default_factory=dict
@@ -85,7 +87,7 @@ def check(case: Case, folder: Path) -> Row:
     reports = [model.save(found, message=case.name, **case.save) for found in objects]
     assert [report.created for report in reports] == [True, True], "the two trainings differ"
     again = model.save(objects[1], message=case.name, **case.save)
-    assert again.created is not case.same_bytes
+    assert case.same_bytes is None or again.created is not case.same_bytes
 
     (stored,) = model.manifest("v2").objects.values()
     assert (stored.adapter, stored.format, stored.needs_pickle) == (case.adapter, case.format, case.needs_pickle)

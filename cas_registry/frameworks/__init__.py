@@ -36,6 +36,7 @@ The rules:
   the caller's `options.trust` has it.
 - `Saved.params` are hyper-parameters (`flat_params` makes them of whatever there is), `Saved.schema` is the signature where the framework knows one.
 - What `save` or `load` can be told beside the object (`model.save(index, options={"metric": "dot"})`) is listed in `save_options` and `load_options`.
+  `adapter` is no name for one: it says which adapter is asked first.
 """
 
 from cas_registry.frameworks.adapter import Adapter, LoadOptions, Saved, SaveOptions, is_a

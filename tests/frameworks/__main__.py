@@ -56,7 +56,7 @@ def main(names: list[str]) -> None:
         environments = {tuple(sorted(case.environment.items())) for case in cases_of(module) if not case.missing}
         for environment in sorted(environments):
             done = subprocess.run(
-                [sys.executable, "-m", "tests.frameworks", "--rows", module],
+                [sys.executable, "-m", "tests.frameworks", "--rows", module, json.dumps(dict(environment))],
                 stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **dict(environment)},
             )  # fmt: skip
             for told in json.loads(done.stdout.splitlines()[-1]):
@@ -68,14 +68,12 @@ def main(names: list[str]) -> None:
     PAGE.write_text(text[: found.start()] + body + text[found.end() :], encoding="utf-8")
 
 
-def rows(module: str) -> None:
-    """The rows of one module as JSON."""
+def rows(module: str, environment: dict[str, str]) -> None:
+    """The rows of one module's cases that ask for this environment, as JSON."""
     shown = []
-    for case in cases_of(module):
+    for case in [case for case in cases_of(module) if case.environment == environment]:
         if case.missing:
             print(f"{case.name}: {', '.join(case.missing)} not installed", file=sys.stderr)
-            continue
-        if case.is_of_another_process:
             continue
         with tempfile.TemporaryDirectory() as folder:
             shown.append(dataclasses.asdict(check(case, Path(folder))))
@@ -84,6 +82,6 @@ def rows(module: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--rows"]:
-        rows(sys.argv[2])
+        rows(sys.argv[2], json.loads(sys.argv[3]))
     else:
         main(sys.argv[1:])

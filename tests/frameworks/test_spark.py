@@ -133,6 +133,18 @@ def test_sql_and_classes_of_elsewhere_have_to_be_trusted(model: Any, tmp_path: P
         model.load()
 
 
+def test_rows_that_a_model_reads_later_are_kept(model: Any) -> None:
+    from pyspark.ml import PipelineModel
+    from pyspark.ml.fpm import FPGrowth
+
+    baskets = _session().createDataFrame([(["a", "b"],), (["a", "b", "c"],), (["a"],)], ["items"])
+    found = FPGrowth(itemsCol="items", minSupport=0.5, minConfidence=0.5).fit(baskets)
+    model.save(PipelineModel([found]))
+    loaded = model.load()
+    asked = _session().createDataFrame([(["a"],), (["b"],)], ["items"])
+    assert _told(loaded.transform(asked), "prediction") == _told(found.transform(asked), "prediction") == [["['b']"], ["['a']"]]
+
+
 def test_a_model_of_elsewhere_is_recognized(model: Any, tmp_path: Path) -> None:
     made = _pipeline(0)
     made.write().save((tmp_path / "mine").as_uri())

@@ -11,7 +11,7 @@ import pytest
 import cas_registry as reg
 from cas_registry.errors import InvalidInputError, UnsupportedFormatError
 from cas_registry.frameworks.adapter import is_a
-from cas_registry.frameworks.listing import known_frameworks
+from cas_registry.frameworks.listing import _installed, known_frameworks
 from cas_registry.frameworks.table import TABLE, adapter_for, adapter_named, adapters
 
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
@@ -52,6 +52,18 @@ def test_a_type_that_nobody_knows_is_told_what_is_known() -> None:
     assert caught.value.fields["known"] == list(TABLE)
 
 
+def test_an_adapter_that_is_named_is_asked_first_if_the_object_is_one_of_its(tmp_path: Path) -> None:
+    for preferred in ("files", "numpy", "nowhere"):
+        assert adapter_for(PAGE, preferred=preferred).name == "files"
+    model = reg.init(tmp_path / "registry", cache_folder=tmp_path / "cache").model("m")
+    model.save(PAGE, options={"adapter": "files"})
+    for name in ("numpy", "nowhere"):
+        with pytest.raises(
+            InvalidInputError, match=f"'{name}' saves none of these objects, which are of files; adapters are .*numpy"
+        ):
+            model.save(PAGE, options={"adapter": name})
+
+
 def test_an_adapter_that_is_not_here_is_named() -> None:
     with pytest.raises(UnsupportedFormatError, match="'nowhere'"):
         adapter_named("nowhere")
@@ -68,6 +80,11 @@ def test_the_list_tells_what_is_installed() -> None:
     assert found["files"].is_installed
     assert found["numpy"].libraries["numpy"]
     assert all(known.is_ours for known in found.values())
+
+
+def test_a_library_may_be_installed_under_another_name() -> None:
+    assert _installed("numpy-of-nobody", "numpy") == _installed("numpy", "numpy")
+    assert _installed("numpy-of-nobody", "no_such_module.part") is None
 
 
 # Those of others

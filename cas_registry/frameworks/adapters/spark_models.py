@@ -22,6 +22,7 @@ from cas_registry.model.manifest import SavedObject
 _OWN = re.compile(r"(?:org\.apache\.spark|pyspark)\.ml\.(?:[a-z_]+\.)*[A-Z]\w*")
 _OWN_TYPES = re.compile(r"(?:org\.apache\.spark|pyspark)\.(?:ml|mllib)\.linalg\.\w+")  # of columns
 _RUNS_SQL = frozenset({"org.apache.spark.ml.feature.SQLTransformer", "pyspark.ml.feature.SQLTransformer"})
+_ROWS = ("userFactors", "itemFactors", "freqItemsets")  # of ALS and FPGrowth
 _METADATA = "metadata"
 _SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"  # where Spark keeps a schema in Parquet
 _PART = re.compile(r"part-(\d+)-[0-9a-f-]{36}(.*)")
@@ -36,6 +37,8 @@ def _matches(obj: object) -> bool:
 
 def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
     del options
+    if is_a(obj, "pyspark.ml.clustering:DistributedLDAModel"):
+        raise InvalidInputError("a DistributedLDAModel goes on reading the files it was loaded from; save its toLocal()")
     from pyspark.sql import SparkSession
 
     session = SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
@@ -65,11 +68,21 @@ def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:
     kind = str(next(_metadata(folder / _METADATA))["class"]).replace("org.apache.spark", "pyspark", 1)
     found = trusted_class(kind, (*options.trust, kind), instead="")  # Spark's own, or trusted above
     loaded = found.load(folder.resolve().as_uri())
-    for name in ("userFactors", "itemFactors"):  # of ALS, which reads them when they are needed: the folder may be gone then
-        factors = getattr(loaded, name, None)
-        if factors is not None:
-            factors.persist().count()
+    _keep_rows(loaded)
     return loaded
+
+
+def _keep_rows(loaded: Any) -> None:
+    """Have Spark keep the rows that some models only read when they are asked: the folder may be gone then."""
+    pending = [loaded]
+    while pending:
+        model = pending.pop()
+        for name in _ROWS:
+            rows = getattr(model, name, None)
+            if rows is not None:
+                rows.persist().count()
+        pending += getattr(model, "stages", None) or []
+        pending += [found for found in (getattr(model, "bestModel", None),) if found is not None]
 
 
 def _recognizes(paths: Sequence[str]) -> SavedObject | None:

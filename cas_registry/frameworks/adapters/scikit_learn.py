@@ -16,6 +16,7 @@ from cas_registry.errors import InvalidInputError, UnsafeFileError
 from cas_registry.frameworks.adapter import Adapter, LoadOptions, Saved, SaveOptions, is_a
 from cas_registry.frameworks.adapters.skops_archive import write_archive
 from cas_registry.frameworks.hyperparameters import flat_params
+from cas_registry.frameworks.trusted import full_name
 from cas_registry.model.manifest import SavedObject
 
 _SKOPS = "model.skops"
@@ -31,6 +32,7 @@ def _matches(obj: object) -> bool:
 
 def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
     params = flat_params(obj.get_params(deep=True) if hasattr(obj, "get_params") else vars(obj))
+    libraries = _libraries([full_name(type(obj))])
     path = folder / _SKOPS
     try:
         import skops.io
@@ -40,7 +42,7 @@ def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
                 "scikit-learn's objects are saved by skops, which is not installed: pip install skops; or save(..., allow_pickle=True), "
                 "for a pickle"
             ) from error
-        return _save_pickle(obj, folder, params)
+        return _save_pickle(obj, folder, params, libraries)
     try:
         write_archive(skops.io.dumps(obj), path)
         asked = skops.io.get_untrusted_types(file=path)
@@ -54,15 +56,20 @@ def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
                 f"skops does not cover all of this {type(obj).__name__}: {str(error)[:500] or type(error).__name__}. To write a pickle "
                 f"instead, which loads with allow_pickle=True only: save(..., allow_pickle=True)"
             ) from error
-        return _save_pickle(obj, folder, params)
-    return Saved("skops", params=params, trust=trust, libraries={"skops": "skops"})
+        return _save_pickle(obj, folder, params, libraries)
+    return Saved("skops", params=params, trust=trust, libraries={**libraries, **_libraries(trust)})
 
 
-def _save_pickle(obj: Any, folder: Path, params: Any) -> Saved:
+def _save_pickle(obj: Any, folder: Path, params: Any, libraries: dict[str, str]) -> Saved:
     import joblib
 
     joblib.dump(obj, folder / _JOBLIB)
-    return Saved("joblib", params=params, libraries={"joblib": "joblib"})
+    return Saved("joblib", params=params, libraries={**libraries, "joblib": "joblib"})
+
+
+def _libraries(types: Iterable[str]) -> dict[str, str]:
+    """Those that the types are of, beside scikit-learn: the first part of a type's name mostly is what its library is called."""
+    return {root: root for root in (name.partition(".")[0] for name in types) if root not in {"sklearn", "__main__"}}
 
 
 def _load(folder: Path, stored: SavedObject, options: LoadOptions) -> Any:

@@ -166,6 +166,18 @@ def test_a_saved_model_is_a_program(model: Any, tmp_path: Path) -> None:
     assert_same(_predict(model.load(allow_pickle=True))[0], _predict(_net(0))[0])
 
 
+def test_a_model_of_keras_is_a_program_that_serves(model: Any) -> None:
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("runs with KERAS_BACKEND=tensorflow")
+    net = keras.Sequential([keras.Input((8,), name="features"), keras.layers.Dense(3), keras.layers.Dense(1, name="score")])
+    model.save(net, options={"adapter": "saved-model"})
+    assert model.manifest().objects["model"].adapter == "saved-model"
+    assert model.show("main").commit.schema.inputs == (Column("features", "float32", (None, 8)),)
+    loaded = model.load(allow_pickle=True)  # to be held: what it serves names its variables weakly
+    assert_same(loaded.serve(FEATURES).numpy(), net(FEATURES).numpy())
+
+
 def test_a_saved_model_of_elsewhere_is_recognized_and_needs_consent(model: Any, tmp_path: Path) -> None:
     import tensorflow as tf
 

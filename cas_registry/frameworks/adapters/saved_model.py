@@ -26,7 +26,13 @@ def _matches(obj: object) -> bool:
 def _save(obj: Any, folder: Path, options: SaveOptions) -> Saved:
     import tensorflow as tf
 
-    tf.saved_model.save(obj, str(folder), signatures=options.more.get("signatures"))
+    signatures = options.more.get("signatures")
+    if is_a(obj, "keras:Model") and signatures is None:
+        obj.export(
+            str(folder), format="tf_saved_model", verbose=False
+        )  # which makes it one to be called: `loaded.serve(features)`
+    else:
+        tf.saved_model.save(obj, str(folder), signatures=signatures)
     return Saved("saved-model", schema=_schema(folder))
 
 

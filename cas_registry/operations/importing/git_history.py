@@ -83,7 +83,7 @@ class GitRepository:
 
     def commits(self) -> list[GitCommit]:
         """All that a branch or tag leads to, parents before their children."""
-        told = self._ask("log", "--topo-order", "--reverse", "--branches", "--tags", "HEAD", "-z", f"--format={_FORMAT}")
+        told = self._ask("log", "-z", "--topo-order", "--reverse", f"--format={_FORMAT}", "--branches", "--tags", *self._head())
         parts = told.split("\0")[:-1] if told.endswith("\0") else told.split("\0")
         found = []
         for start in range(0, len(parts) - _COMMIT_FIELDS + 1, _COMMIT_FIELDS):
@@ -93,6 +93,14 @@ class GitRepository:
         if len(found) > MAX_COMMITS:
             raise LimitError(f"{self.folder} has more than {MAX_COMMITS:,} commits")
         return found
+
+    def _head(self) -> list[str]:
+        """What is checked out, which may be on no branch; nothing where that is a branch without commits, as in an empty repository, or in a bare one
+        whose first branch has another name."""
+        try:
+            return [self._ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()]
+        except NotFoundError:
+            return []
 
     def tags(self) -> list[GitTag]:
         """The tags of commits, by name."""

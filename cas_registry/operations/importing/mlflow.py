@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A version of a registered model. `source` is what the store says of where its files lie."""
+    """A version of a registered model. `source` is what the store says of where its files lie; `about` are labels that its model has as a whole."""
 
     model: str
     version: str
@@ -57,6 +57,7 @@ class Registered:
     run_id: str | None
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 class MlflowStore(Protocol):
@@ -74,13 +75,13 @@ class MlflowStore(Protocol):
         """The runs of an experiment, by its name or id. NotFoundError if there is none."""
 
     def has_files(self, run: Run) -> bool:
-        """Whether a run has any artifacts."""
+        """Whether a run has any artifacts, or logged a model."""
 
     def version_files(self, version: Registered, scratch: Path) -> Path:
         """The folder with a version's files."""
 
     def run_files(self, run: Run, scratch: Path) -> Path:
-        """The folder with a run's artifacts."""
+        """The folder with a run's artifacts, and with the models that it logged (MLflow 3 keeps them elsewhere) by their names."""
 
 
 def open_source(place: str, options: SourceOptions) -> MlflowSource:
@@ -126,6 +127,7 @@ class MlflowSource:
         run_tags = run.tags if run else {}
         stage = None if version.stage in _NO_STAGE else version.stage
         labels = {
+            **version.about,
             **_labels(run_tags),
             **_labels(version.tags),
             **naming.texts(
@@ -174,6 +176,12 @@ class MlflowSource:
                     labels={**_labels(run.tags), **naming.texts({"mlflow.run_id": run.id, "mlflow.run_name": run.name})},
                     code=_code(run.tags),
                 )
+
+
+def about_model(description: object, tags: Mapping[str, str]) -> dict[str, Scalar]:
+    """What is said of a registered model as a whole, as labels of its versions."""
+    told = {f"mlflow.model.{name}": value for name, value in _labels(tags).items()}
+    return naming.texts({"mlflow.model_description": description or None, **told})
 
 
 def user_of(tags: Mapping[str, str], user: object) -> str | None:

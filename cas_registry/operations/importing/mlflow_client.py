@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cas_registry.errors import AccessError, BackendError, NotFoundError
 from cas_registry.operations.importing import naming
 from cas_registry.operations.importing.foreign import Unreadable
-from cas_registry.operations.importing.mlflow import Registered, Run, name_of, no_experiment, user_of
+from cas_registry.operations.importing.mlflow import Registered, Run, about_model, name_of, no_experiment, user_of
 from cas_registry.operations.importing.places import own_folder
 from cas_registry.redaction import redact
 
 _PAGE = 100  # rows asked for at once
+_NO_ANSWER = "Max retries exceeded"
+_RETRIES = 3  # of a request, after 0, 4 and 8 seconds
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 _DENIED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
+_NO_SUCH_CALL = frozenset({"ENDPOINT_NOT_FOUND", "RESOURCE_DOES_NOT_EXIST", "NOT_IMPLEMENTED"})
 _DELETED = "deleted"
 
 
@@ -39,11 +43,15 @@ class MlflowServer:
 
     url: str
     client: Any
+    _logged: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # run -> the models that it logged, by name: where their files are
 
     def registered(self) -> Iterator[Registered | Unreadable]:
         with self._answers():
             for model in _pages(self.client.search_registered_models):
                 aliases = {str(alias): str(version) for alias, version in dict(model.aliases or {}).items()}
+                about = about_model(model.description, dict(model.tags))
                 quoted = model.name.replace("'", "\\'")
                 for version in _pages(self.client.search_model_versions, filter_string=f"name='{quoted}'"):
                     yield Registered(
@@ -57,6 +65,7 @@ class MlflowServer:
                         run_id=version.run_id or None,
                         aliases=tuple(sorted(alias for alias, number in aliases.items() if number == str(version.version))),
                         tags=dict(version.tags),
+                        about=about,
                     )
 
     def run(self, identity: str) -> Run | None:
@@ -73,11 +82,12 @@ class MlflowServer:
             identity = known.get(experiment, experiment if experiment in known.values() else None)
             if identity is None:
                 raise no_experiment(experiment, self.url, list(known))
+            self._find_logged(identity)
             yield from map(_run, _pages(self.client.search_runs, experiment_ids=[identity]))
 
     def has_files(self, run: Run) -> bool:
         with self._answers():
-            return bool(self.client.list_artifacts(run.id))
+            return run.id in self._logged or bool(self.client.list_artifacts(run.id))
 
     def version_files(self, version: Registered, scratch: Path) -> Path:
         with self._answers():
@@ -85,7 +95,35 @@ class MlflowServer:
 
     def run_files(self, run: Run, scratch: Path) -> Path:
         with self._answers():
-            return self._download(self.client.get_run(run.id).info.artifact_uri, scratch)
+            logged = self._logged.get(run.id, {})
+            uri = self.client.get_run(run.id).info.artifact_uri
+            if not logged:
+                return self._download(uri, scratch)
+            files = scratch / "files"
+            files.mkdir()
+            own = {".": uri} if self.client.list_artifacts(run.id) else {}
+            for count, (name, location) in enumerate({**own, **logged}.items()):
+                fetched = scratch / str(count)
+                fetched.mkdir()
+                target = files if name == "." else files / naming.inside(name)
+                shutil.copytree(self._download(location, fetched), target, dirs_exist_ok=True)
+                shutil.rmtree(fetched)
+            return own_folder(files, within=scratch)
+
+    def _find_logged(self, experiment: str) -> None:
+        """The models that the runs of an experiment logged, of each name the last; servers before MLflow 3 have none."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+        if not hasattr(self.client, "search_logged_models"):
+            return
+        order = [{"field_name": "creation_time", "ascending": True}]
+        try:
+            for model in _pages(self.client.search_logged_models, experiment_ids=[experiment], order_by=order):
+                if model.source_run_id:
+                    self._logged.setdefault(model.source_run_id, {})[model.name] = model.artifact_location
+        except MlflowException as error:
+            if error.error_code not in _NO_SUCH_CALL:
+                raise
 
     def _download(self, uri: str, scratch: Path) -> Path:
         from mlflow.artifacts import download_artifacts  # noqa: PLC0415 - as above
@@ -127,16 +165,40 @@ def _pages(ask: Callable[..., Any], **words: Any) -> Iterator[Any]:
 
 
 @contextmanager
+def _settings() -> Iterator[None]:
+    """MLflow without bars of its own, and giving a server that does not answer up after some fifteen seconds instead of minutes, unless its
+    user chose otherwise. It takes this from the environment alone, which is put back."""
+    from mlflow import environment_variables  # noqa: PLC0415 - as above
+
+    wanted = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(_RETRIES)}
+    known = {name: text for name, text in wanted.items() if hasattr(environment_variables, name)}
+    chosen = {name: getattr(environment_variables, name) for name in known}
+    ours = [variable for variable in chosen.values() if not variable.is_set()]
+    for variable in ours:
+        variable.set(known[variable.name])
+    try:
+        yield
+    finally:
+        for variable in ours:
+            variable.unset()
+
+
+@contextmanager
 def _answers(url: str) -> Iterator[None]:
     """MLflow's errors as ours."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
 
     try:
-        yield
+        with _settings():
+            yield
     except MlflowException as error:
         told = redact(str(error.message).strip().partition("\n")[0])[:300]
         if error.error_code == _MISSING:
             raise NotFoundError(f"{redact(url)}: {told}") from error
         if error.error_code in _DENIED:
             raise AccessError(f"{redact(url)}: {told}") from error
+        if _NO_ANSWER in str(error.message):
+            raise BackendError(
+                f"{redact(url)} does not answer; check the address, and that the server runs: {told}", transient=False
+            ) from error
         raise BackendError(f"{redact(url)}: {told}", transient=False) from error

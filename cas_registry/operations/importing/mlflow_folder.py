@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from cas_registry.errors import InvalidInputError, LimitError, NotFoundError, Re
 from cas_registry.model.canonical import Scalar
 from cas_registry.operations.importing import naming
 from cas_registry.operations.importing.foreign import Unreadable, reading
-from cas_registry.operations.importing.mlflow import Registered, Run, name_of, no_experiment, user_of
-from cas_registry.operations.importing.places import own_folder, regular_file
+from cas_registry.operations.importing.likeness import nothing_of
+from cas_registry.operations.importing.mlflow import Registered, Run, about_model, name_of, no_experiment, user_of
+from cas_registry.operations.importing.places import MAX_FILES, own_folder, regular_file
 from cas_registry.operations.yaml_text import MAX_YAML_BYTES, load_yaml
 
 _META = "meta.yaml"
@@ -48,7 +50,7 @@ def open_folder(place: str) -> MlflowFolder:
     for root in (folder, folder / "mlruns"):
         if (root / _MODELS).is_dir() or next(root.glob(f"*/{_META}"), None):
             return MlflowFolder(root.resolve())
-    raise NotFoundError(f"{place} holds no MLflow store: neither experiments nor registered models", path=place)
+    raise nothing_of(place, "an MLflow store: it holds neither experiments nor registered models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class MlflowFolder:
 
     root: Path
     _found: dict[str, Path] = field(default_factory=dict)
+    _logged: dict[str, dict[str, Path]] = field(default_factory=dict)  # run -> the models that it logged, by name
 
     @property
     def url(self) -> str:
@@ -67,12 +70,14 @@ class MlflowFolder:
             try:
                 with reading(str(model)):
                     aliases = self._values(model / "aliases")
+                    meta = self._meta(model) if (model / _META).is_file() else {}
+                    about = about_model(meta.get("description"), self._values(model / "tags"))
             except RegistryError as error:
                 yield Unreadable(model.name, model.name, error.message)
                 continue
             for folder in _folders(model):
                 if folder.name.startswith("version-"):
-                    yield self._registered(model.name, folder, aliases)
+                    yield self._registered(model.name, folder, aliases, about)
 
     def run(self, identity: str) -> Run | None:
         folder = self._run_folder(identity)
@@ -90,6 +95,7 @@ class MlflowFolder:
                     names.setdefault(folder.name, folder)
         if experiment not in names:
             raise no_experiment(experiment, self.url, list(names))
+        self._find_logged(names[experiment])
         for folder in _folders(names[experiment]):
             if _RUN.fullmatch(folder.name):
                 try:
@@ -103,20 +109,46 @@ class MlflowFolder:
 
     def has_files(self, run: Run) -> bool:
         folder = self._run_folder(run.id)
-        return folder is not None and any(path.is_file() for path in (folder / "artifacts").rglob("*"))
+        return run.id in self._logged or (
+            folder is not None and any(path.is_file() for path in (folder / "artifacts").rglob("*"))
+        )
 
     def version_files(self, version: Registered, scratch: Path) -> Path:
         del scratch
         return own_folder(self._located(version.source), within=self.root)
 
     def run_files(self, run: Run, scratch: Path) -> Path:
-        del scratch
         folder = self._run_folder(run.id)
         if folder is None:
             raise NotFoundError(f"run {run.id} is no longer there")
-        return own_folder(folder / "artifacts", within=self.root)
+        logged = self._logged.get(run.id, {})
+        if not logged:
+            return own_folder(folder / "artifacts", within=self.root)
+        targets: dict[str, Path] = {}
+        for prefix, held in (("", folder / "artifacts"), *((f"{name}/", files) for name, files in logged.items())):
+            for path, file in _below(own_folder(held, within=self.root), MAX_FILES) if held.is_dir() else ():
+                targets[naming.inside(f"{prefix}{path}")] = file.resolve()
+        for path, file in targets.items():
+            (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / path).symlink_to(file)
+        return scratch
 
-    def _registered(self, model: str, folder: Path, aliases: Mapping[str, str]) -> Registered | Unreadable:
+    def _find_logged(self, experiment: Path) -> None:
+        """The models that the runs of an experiment logged, of each name the last."""
+        found = []
+        for folder in _folders(experiment / _MODELS):
+            with suppress(RegistryError), reading(str(folder)):  # one that cannot be read is no run's
+                meta = self._meta(folder)
+                if meta.get("lifecycle_stage") != _DELETED and isinstance(meta.get("source_run_id"), str):
+                    found.append(
+                        (int(meta["creation_timestamp"]), meta["source_run_id"], str(meta["name"]), folder / "artifacts")
+                    )
+        for _, run, name, files in sorted(found):
+            self._logged.setdefault(run, {})[name] = files
+
+    def _registered(
+        self, model: str, folder: Path, aliases: Mapping[str, str], about: Mapping[str, Scalar]
+    ) -> Registered | Unreadable:
         try:
             with reading(str(folder)):
                 meta = self._meta(folder)
@@ -134,6 +166,7 @@ class MlflowFolder:
                     run_id=str(meta["run_id"]) if meta.get("run_id") else None,
                     aliases=tuple(alias for alias, version in aliases.items() if version.strip() == number),
                     tags=self._values(folder / "tags"),
+                    about=about,
                 )
         except RegistryError as error:
             return Unreadable(model, f"{model}/{folder.name.removeprefix('version-')}", error.message)
@@ -217,8 +250,8 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink() and path.name != ".trash")
 
 
-def _below(folder: Path) -> list[tuple[str, Path]]:
+def _below(folder: Path, limit: int = _MAX_VALUES) -> list[tuple[str, Path]]:
     files = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
-    if len(files) > _MAX_VALUES:
-        raise LimitError(f"{folder} holds more than {_MAX_VALUES:,} values")
+    if len(files) > limit:
+        raise LimitError(f"{folder} holds more than {limit:,} files")
     return [(path.relative_to(folder).as_posix(), path) for path in files]

@@ -186,6 +186,50 @@ def test_all_runs_of_an_experiment_that_hold_files(registry: Registry, stores: P
         registry.import_from("mlflow", stores / "mlflow", experiment="other")
 
 
+def log_model(stores: Path, *, created_ms: int, data: bytes, **more: object) -> str:
+    """Lay out a model that the run night-1 logged, as MLflow 3 does: beside the runs. The id of the run."""
+    (run,) = (path.parent.parent for path in stores.glob("mlflow/*/*/tags/mlflow.runName") if path.read_text() == "night-1")
+    folder = run.parent / "models" / f"m-{created_ms:032x}"
+    (folder / "artifacts").mkdir(parents=True)
+    (folder / "artifacts" / "model.skops").write_bytes(data)
+    told = {"name": "best", "source_run_id": run.name, "creation_timestamp": created_ms, "model_id": folder.name, **more}
+    (folder / "meta.yaml").write_text(json.dumps(told))
+    return run.name
+
+
+def test_models_that_a_run_logged_are_among_its_files_by_their_names(registry: Registry, stores: Path) -> None:
+    log_model(stores, created_ms=2, data=b"second")
+    log_model(stores, created_ms=1, data=b"first")
+    log_model(stores, created_ms=3, data=b"deleted", lifecycle_stage="deleted")
+    registry.import_from("mlflow", stores / "mlflow", experiment="training", names={"training": "nights"})
+    held = contents(registry, "v1", "nights")
+    assert (held["best/model.skops"], held["model/weights.bin"]) == (b"second", BYTES[1])
+    assert "best/model.skops" not in contents(registry, "v2", "nights")
+
+
+def test_a_run_whose_only_files_are_a_model_s_is_a_version(registry: Registry, stores: Path) -> None:
+    run = log_model(stores, created_ms=1, data=b"it")
+    (artifacts,) = stores.glob(f"mlflow/*/{run}/artifacts")
+    shutil.rmtree(artifacts)
+    registry.import_from("mlflow", stores / "mlflow", experiment="training", names={"training": "nights"})
+    assert contents(registry, "v1", "nights") == {"best/model.skops": b"it"}
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc", "a\nb", "a\u202eb"])
+def test_a_logged_model_with_a_hostile_name_is_told_of(registry: Registry, stores: Path, name: str) -> None:
+    log_model(stores, created_ms=1, data=b"x", name=name)
+    report = registry.import_from("mlflow", stores / "mlflow", experiment="training")
+    assert [version.outcome for version in report.versions] == ["failed", "imported"]
+
+
+def test_what_is_said_of_a_registered_model_is_on_its_versions(registry: Registry, stores: Path) -> None:
+    (stores / "mlflow" / "models" / "fraud" / "tags").mkdir(exist_ok=True)
+    (stores / "mlflow" / "models" / "fraud" / "tags" / "owner").write_text("risk")
+    registry.import_from("mlflow", stores / "mlflow")
+    labels = registry.model("fraud").show("v1").commit.labels
+    assert (labels["mlflow.model.owner"], labels["mlflow.model_description"]) == ("risk", "finds fraud")
+
+
 def test_links_out_of_an_mlflow_folder_are_not_followed(registry: Registry, stores: Path) -> None:
     (stores / "secret").write_bytes(b"secret")
     for file in (stores / "mlflow").rglob("weights.bin"):
@@ -334,6 +378,17 @@ def test_no_program_of_a_repository_s_configuration_is_run(registry: Registry, l
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_repository_whose_head_is_on_no_commit(registry: Registry, lfs_work_tree: Path) -> None:
+    git(lfs_work_tree, "symbolic-ref", "HEAD", "refs/heads/not-there")
+    assert registry.import_from("git-lfs", lfs_work_tree).count(Outcome.IMPORTED) == 3
+    assert names(registry, "vision") == {"prod": 1, "v1.0": 2}
+
+
+def test_a_repository_without_commits_has_no_versions(registry: Registry, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "fresh")
+    assert registry.import_from("git-lfs", tmp_path / "fresh").versions == ()
+
+
 def test_a_folder_without_a_repository(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for kind in ("git-lfs", "dvc", "modelstore", "mlflow", "wandb"):
@@ -412,6 +467,27 @@ def test_a_cut_download_and_a_link_out_of_the_cache_are_not_imported(registry: R
     assert [version.outcome for version in report.versions] == ["failed", "failed"]
     assert "is not whole" in report.versions[0].reason
     assert "leads out of" in report.versions[1].reason
+
+
+def test_bytes_that_repositories_of_a_cache_share_are_checked_by_the_names_they_have_in_each(
+    registry: Registry, hub: Path
+) -> None:
+    blob = hub / "models--lab--tiny" / "blobs" / hashlib.sha256(BYTES[1]).hexdigest()
+    shared = hub / "blobs" / "ab" / ("ab" + "0" * 62)
+    shared.parent.mkdir(parents=True)
+    blob.rename(shared)
+    blob.symlink_to(os.path.relpath(shared, blob.parent))
+    assert registry.import_from("huggingface", hub).versions[0].outcome is Outcome.FAILED  # a folder that is not the hub's own
+    (hub / "blobs" / ".huggingface-shared-blobs").write_text("1\n")
+    assert registry.import_from("huggingface", hub).count(Outcome.IMPORTED) == 1
+    assert contents(registry, "v1.0", "lab-tiny")["weights.bin"] == BYTES[1]
+    shared.write_bytes(b"others")
+    report = registry.import_from("huggingface", hub, names={"lab/tiny": "again"})
+    assert "is not whole" in report.versions[0].reason
+
+
+def test_the_home_of_a_cache_will_do_too(registry: Registry, hub: Path) -> None:
+    assert registry.import_from("huggingface", hub.parent).count(Outcome.IMPORTED) == 2
 
 
 def test_a_plain_folder_is_one_version_until_its_files_change(registry: Registry, hub: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from cas_registry.model.canonical import Scalar
 from cas_registry.operations.importing import naming
 from cas_registry.operations.importing.foreign import ForeignTag, ForeignVersion, SourceOptions, Unreadable, reading
 from cas_registry.operations.importing.git_history import GitCommit, GitFile, GitRepository, representatives, tags_by_commit
+from cas_registry.operations.importing.likeness import nothing_of
 from cas_registry.operations.importing.places import FolderPlace, Place, open_place
 from cas_registry.operations.importing.selection import selected
 from cas_registry.operations.yaml_text import load_yaml
@@ -59,9 +60,9 @@ class _Told:
 
 def open_source(place: str, options: SourceOptions) -> DvcSource:
     """The repository whose work tree is `place`: its own cache, those remotes of its configuration that are folders, and `objects`."""
-    repository = GitRepository(Path(place))
     if not (Path(place) / ".dvc").is_dir():
-        raise NotFoundError(f"{place} holds no folder .dvc: not the top of a DVC repository", path=place)
+        raise nothing_of(place, "the top of a DVC repository: it holds no folder .dvc")
+    repository = GitRepository(Path(place))
     stores = [FolderPlace(folder) for folder in _folders(Path(place)) if folder.is_dir()]
     given = [open_place(options.objects, options.storage_options)] if options.objects else []
     return DvcSource(repository, (*given, *stores), tuple(options.paths), tagged=options.tagged)

@@ -17,6 +17,7 @@ from cas_registry.errors import InvalidInputError, NotFoundError
 from cas_registry.operations.importing import naming
 from cas_registry.operations.importing.foreign import ForeignTag, ForeignVersion, SourceOptions, Unreadable, reading
 from cas_registry.operations.importing.git_history import GitCommit, GitFile, GitRepository, representatives, tags_by_commit
+from cas_registry.operations.importing.likeness import likeness, nothing_of
 from cas_registry.operations.importing.selection import selected
 
 MAX_POINTER_BYTES = 1024  # by the specification
@@ -45,7 +46,12 @@ def parse_pointer(data: bytes) -> Pointer | None:
 
 def open_source(place: str, options: SourceOptions) -> GitLfsSource:
     """The repository whose work tree, or bare folder, is `place`."""
-    repository = GitRepository(Path(place))
+    try:
+        repository = GitRepository(Path(place))
+    except NotFoundError as error:
+        if not likeness(place):
+            raise
+        raise nothing_of(place, "a git repository") from error
     origin = repository.remote_folder()
     given = [Path(options.objects)] if options.objects else []
     folders = [*given, repository.git_folder, *([origin / ".git", origin] if origin else [])]

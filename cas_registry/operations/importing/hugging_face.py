@@ -2,7 +2,8 @@
 
     models--ORG--NAME/snapshots/COMMIT/…   a version: links into blobs, by the name of the repository's own files
     models--ORG--NAME/refs/NAME            the commit at which a branch or tag of the hub stood
-    models--ORG--NAME/blobs/HASH           the bytes, by SHA-256, or by git's SHA-1
+    models--ORG--NAME/blobs/HASH           the bytes, by SHA-256, or by git's SHA-1; or a link into the next
+    blobs/XX/HASH                          what several repositories share (huggingface_hub 2), by a hash that is not checked
 
 A snapshot may hold a part of its commit: what was downloaded is what is imported. The cache does not tell who made a commit, nor when;
 its author here is who imports, its time when it was downloaded.
@@ -20,6 +21,7 @@ from pathlib import Path
 from cas_registry.errors import InvalidInputError, NotFoundError
 from cas_registry.operations.importing import naming
 from cas_registry.operations.importing.foreign import ForeignTag, ForeignVersion, Layout, SourceOptions, Unreadable, reading
+from cas_registry.operations.importing.likeness import likeness, nothing_of
 from cas_registry.operations.importing.places import own_folder
 
 _REPOSITORY = re.compile(r"models--(?P<name>.+)")
@@ -27,6 +29,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA1, _SHA256 = 40, 64  # hex digits
 _MAX_REF_BYTES = 1024
 _PIECE_BYTES = 1024 * 1024
+_SHARED, _SHARED_MARK = "blobs", ".huggingface-shared-blobs"  # beside the repositories
 _DOWNLOADS = Path(".cache", "huggingface", "download")  # what `hf download --local-dir` remembers of each file
 
 
@@ -36,6 +39,10 @@ def open_source(place: str, options: SourceOptions) -> HuggingFaceSource:
     folder = Path(place)
     if not folder.is_dir():
         raise NotFoundError(f"there is no folder {place}", path=place)
+    if not _REPOSITORY.fullmatch(folder.resolve().name) and not _repositories(folder):
+        if _repositories(folder / "hub"):
+            return HuggingFaceSource((folder / "hub").resolve())  # HF_HOME, in which the cache lies
+        _refuse_others(folder, place)
     return HuggingFaceSource(folder.resolve())
 
 
@@ -54,7 +61,7 @@ class HuggingFaceSource:
         if _REPOSITORY.fullmatch(self.folder.name):
             yield from _snapshots(self.folder)
             return
-        repositories = sorted(path for path in self.folder.iterdir() if _REPOSITORY.fullmatch(path.name) and path.is_dir())
+        repositories = _repositories(self.folder)
         if not repositories:
             yield self._plain()
         for repository in repositories:
@@ -80,6 +87,22 @@ class HuggingFaceSource:
             code={"commit": commit} if commit else {},
             size_bytes=sum(path.stat().st_size for path in _files(self.folder)),
         )
+
+
+def _repositories(cache: Path) -> list[Path]:
+    if not cache.is_dir():
+        return []
+    with reading(str(cache)):
+        return sorted(path for path in cache.iterdir() if _REPOSITORY.fullmatch(path.name) and path.is_dir())
+
+
+def _refuse_others(folder: Path, place: str) -> None:
+    """Any folder may be a model's, but not one without files, nor a store of another kind, which has none in its top."""
+    with reading(place):
+        if any(path.is_file() for path in folder.iterdir()):
+            return
+        if {"modelstore", "mlflow", "wandb"}.intersection(likeness(place)) or not _files(folder):
+            raise nothing_of(place, "a Hugging Face cache, nor a folder with a model's files")
 
 
 def _snapshots(repository: Path) -> Iterator[ForeignVersion | Unreadable]:
@@ -121,10 +144,12 @@ def _tag_of(ref: str) -> str:
 def _checked(snapshot: Path, repository: Path) -> Layout:
     def lay_out(scratch: Path) -> Path:
         del scratch
-        folder = own_folder(snapshot, within=repository)
+        shared = repository.parent / _SHARED
+        folder = own_folder(snapshot, within=repository, also=shared if (shared / _SHARED_MARK).is_file() else None)
+        blobs = (repository / "blobs").resolve()
         for path in _files(folder):
-            blob = path.resolve()
-            if blob.parent.name == "blobs" and not _is_its_name(blob):
+            blob = Path(path.parent.resolve(), path.readlink()) if path.is_symlink() else path
+            if blob.parent.resolve() == blobs and not _is_its_name(blob):
                 raise InvalidInputError(f"{path.name} is not whole: {blob} has other bytes than its name says")
         return folder
 

@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cas_registry.errors import InvalidInputError, NotFoundError, RegistryError
+from cas_registry.errors import InvalidInputError, RegistryError
 from cas_registry.model.canonical import Scalar
 from cas_registry.operations.importing import naming
 from cas_registry.operations.importing.foreign import ForeignTag, ForeignVersion, SourceOptions, Unreadable, reading
+from cas_registry.operations.importing.likeness import nothing_of
 from cas_registry.operations.importing.places import Place, open_place
 from cas_registry.operations.importing.unpacking import unpack_tar
 
@@ -64,7 +65,7 @@ class ModelstoreSource:
             else:
                 told[domain, identity] = path
         if not sizes:
-            raise NotFoundError(f"{self.place} holds no folder {_ROOT}: not a modelstore", path=self.place)
+            raise nothing_of(self.place, f"a modelstore: it holds no folder {_ROOT} with files")
         found = [
             self._version(domain, identity, path, sizes, sorted(states.get((domain, identity), ())))
             for (domain, identity), path in told.items()

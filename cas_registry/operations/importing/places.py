@@ -128,18 +128,18 @@ class BucketPlace:
         return True
 
 
-def regular_file(path: Path, *, within: Path) -> Path:
-    """The path, if it leads to a file below that folder; its links are resolved. InvalidInputError, FileNotFoundError."""
+def regular_file(path: Path, *, within: Path, also: Path | None = None) -> Path:
+    """The path, if it leads to a file below that folder (or `also`); its links are resolved. InvalidInputError, FileNotFoundError."""
     real = path.resolve(strict=True)
-    if not real.is_relative_to(within.resolve()):
+    if not real.is_relative_to(within.resolve()) and not (also and real.is_relative_to(also.resolve())):
         raise InvalidInputError(f"{path} leads out of {within}", path=str(path))
     if not stat.S_ISREG(real.stat().st_mode):
         raise InvalidInputError(f"{path} is no file", path=str(path))
     return real
 
 
-def own_folder(folder: Path, *, within: Path) -> Path:
-    """The folder, once nothing in it leads out of `within`: its files may be links to files there. InvalidInputError, NotFoundError."""
+def own_folder(folder: Path, *, within: Path, also: Path | None = None) -> Path:
+    """The folder, once nothing in it leads out of `within`: its files may be links to files there, or in `also`. InvalidInputError, NotFoundError."""
     with reading(str(folder)):
         root = folder.resolve(strict=True)
         if not root.is_relative_to(within.resolve()):
@@ -151,7 +151,7 @@ def own_folder(folder: Path, *, within: Path) -> Path:
                 if Path(path, name).is_symlink():
                     raise InvalidInputError(f"{Path(path, name)} is a link to a folder", path=str(Path(path, name)))
             for name in names:
-                regular_file(Path(path, name), within=within)
+                regular_file(Path(path, name), within=within, also=also)
     return root
 
 

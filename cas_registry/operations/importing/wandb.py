@@ -1,4 +1,5 @@
-"""Artifacts of Weights & Biases that are on this machine (docs.wandb.ai): those that runs in offline mode logged.
+"""Artifacts of Weights & Biases that are on this machine (docs.wandb.ai): those that runs in offline mode logged. Those that were downloaded are
+read by `importing/wandb_downloads.py`.
 
     wandb/offline-run-DATE-ID/run-ID.wandb   what the run did: config, summary, and the artifacts that it logged, with the MD5 of each file
     DATA/artifacts/staging/…                 the files, until the run is synchronised; DATA is WANDB_DATA_DIR, or ~/.local/share/wandb
@@ -23,7 +24,17 @@ from typing import Any
 from cas_registry.errors import InvalidInputError, LimitError, NotFoundError, RegistryError
 from cas_registry.model.canonical import Scalar
 from cas_registry.operations.importing import naming
-from cas_registry.operations.importing.foreign import ForeignTag, ForeignVersion, Layout, SourceOptions, Unreadable, reading
+from cas_registry.operations.importing.foreign import (
+    ForeignTag,
+    ForeignVersion,
+    Layout,
+    Source,
+    SourceOptions,
+    Unreadable,
+    reading,
+)
+from cas_registry.operations.importing.likeness import nothing_of
+from cas_registry.operations.importing.wandb_downloads import find_downloads
 from cas_registry.operations.importing.wandb_log import LoggedArtifact, LoggedFile, LoggedRun, read_log
 from cas_registry.redaction import redact
 
@@ -31,16 +42,24 @@ MAX_LOG_BYTES = 1024**3  # of one run's file, which is read as a whole
 MAX_MANIFEST_BYTES = 256 * 1024 * 1024
 _RUN = re.compile(r"(?:offline-)?run-(?P<date>\d{8}_\d{6})-(?P<id>.+)")
 _OWN = "_wandb"  # what W&B itself puts into config and summary
+_DIGEST_BYTES = 16  # of MD5, and of XXH128
 _PIECE_BYTES = 1024 * 1024
 
 
-def open_source(place: str, options: SourceOptions) -> WandbSource:
-    """The runs in this folder, in its `wandb`, or the one run that this folder is."""
+def open_source(place: str, options: SourceOptions) -> Source:
+    """The runs in this folder, in its `wandb`, or the one run that this folder is; where there are none, the artifacts that were downloaded to it."""
     folder = Path(place)
     for root in (folder, folder / "wandb"):
         if _RUN.fullmatch(root.name) or any(_RUN.fullmatch(path.name) for path in (root.iterdir() if root.is_dir() else ())):
             return WandbSource(root.resolve(), Path(options.objects) if options.objects else None, tuple(options.types))
-    raise NotFoundError(f"{place} holds no runs of W&B (offline-run-…)", path=place)
+    if downloads := find_downloads(folder):
+        return downloads
+    if any((folder / name).is_dir() for name in ("obj", "artifacts/obj", "staging", "artifacts/staging")):
+        raise NotFoundError(
+            f"{place} holds what W&B keeps of files, without their names: import the folder with the runs (wandb), and give this one as --objects",
+            path=place,
+        )
+    raise nothing_of(place, "a folder with runs of W&B (offline-run-…) or artifacts that were downloaded (NAME:v0)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +148,22 @@ class WandbSource:
             for file in files:
                 target = scratch / naming.inside(file.path)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(self._staged(file))
+                target.symlink_to(self._staged(file, artifact.algorithm))
             return scratch
 
         return lay_out
 
-    def _staged(self, file: LoggedFile) -> Path:
+    def _staged(self, file: LoggedFile, algorithm: str) -> Path:
         """Where the bytes of a file are, once they are known to be the ones."""
         if file.reference:
             raise InvalidInputError(f"{file.path} is a reference to {redact(file.reference)[:200]}: W&B never had its bytes")
-        digest = _md5(file.digest)
-        kept = [self.cache / Path(*parts, digest[:2], digest[2:]) for parts in _IN_CACHE] if self.cache else []
+        digest = _hexadecimal(file.digest)
+        kept_as = algorithm.lower() or "md5"
+        kept = [self.cache / Path(*parts, kept_as, digest[:2], digest[2:]) for parts in _IN_CACHE] if self.cache else []
         for path in [*([Path(file.local_path)] if file.local_path else []), *kept]:
             if path.is_symlink() or not path.is_file():
                 continue
-            found = hashlib.md5(usedforsecurity=False)
+            found = _digest_of(algorithm)
             with reading(str(path)), path.open("rb") as opened:
                 while piece := opened.read(_PIECE_BYTES):
                     found.update(piece)
@@ -155,7 +175,20 @@ class WandbSource:
         )
 
 
-_IN_CACHE = (("artifacts", "obj", "md5"), ("obj", "md5"))  # below the cache folder, or that of artifacts
+_IN_CACHE = (("artifacts", "obj"), ("obj",))  # below the cache folder, or that of artifacts
+
+
+def _digest_of(algorithm: str) -> Any:
+    """Something to reckon the digest with. NotFoundError where its package is not installed, InvalidInputError for one that nobody knows."""
+    if not algorithm:
+        return hashlib.md5(usedforsecurity=False)
+    if algorithm != "XXH128":
+        raise InvalidInputError(f"the digests of its files are reckoned by {algorithm[:40]!r}, which is not known here")
+    try:
+        from xxhash import xxh3_128  # noqa: PLC0415 - of few artifacts
+    except ImportError as error:
+        raise NotFoundError("the digests of its files are of XXH128: pip install xxhash, and import again") from error
+    return xxh3_128()
 
 
 def _listed(manifest: str) -> Iterator[LoggedFile]:
@@ -197,11 +230,11 @@ def _whole(path: Path, limit: int) -> bytes:
     return data
 
 
-def _md5(digest: str) -> str:
+def _hexadecimal(digest: str) -> str:
     try:
         found = base64.b64decode(digest, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInputError(f"not an MD5: {digest[:80]!r}") from error
-    if len(found) != hashlib.md5(usedforsecurity=False).digest_size:
-        raise InvalidInputError(f"not an MD5: {digest[:80]!r}")
+        raise InvalidInputError(f"not a digest: {digest[:80]!r}") from error
+    if len(found) != _DIGEST_BYTES:
+        raise InvalidInputError(f"not a digest of {_DIGEST_BYTES} bytes: {digest[:80]!r}")
     return found.hex()

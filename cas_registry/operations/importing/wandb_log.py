@@ -45,7 +45,7 @@ class LoggedFile:
 
 @dataclass(frozen=True, slots=True)
 class LoggedArtifact:
-    """An artifact that a run logged."""
+    """An artifact that a run logged. `algorithm` is that of the files' digests, "" where it is MD5."""
 
     type: str
     name: str
@@ -57,6 +57,7 @@ class LoggedArtifact:
     files: tuple[LoggedFile, ...]
     manifest_file: str
     tags: tuple[str, ...] = ()
+    algorithm: str = ""
 
 
 @dataclass(slots=True)
@@ -219,7 +220,7 @@ def _artifact(content: bytes) -> LoggedArtifact:
                         files.append(_file(inner))
                     elif part == _MANIFEST_FILE and isinstance(inner, bytes):
                         manifest_file = _text(inner)
-            case 4 | 5 | 6 | 7 | 8 | 15:
+            case 4 | 5 | 6 | 7 | 8 | 15 | 20:
                 found[number] = _text(value)
             case _:
                 pass
@@ -235,6 +236,7 @@ def _artifact(content: bytes) -> LoggedArtifact:
         files=tuple(files),
         manifest_file=manifest_file,
         tags=tuple(tags),
+        algorithm=found.get(20, "").removeprefix("MANIFEST_").removesuffix("MD5"),
     )
 
 

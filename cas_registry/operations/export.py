@@ -112,7 +112,7 @@ def export_version(
         case ExportFormat.MLFLOW:
             from cas_registry.operations.exporting.mlflow_model import mlflow_files  # noqa: PLC0415 - loads PyYAML
 
-            made = mlflow_files(request.version, request.commit, contents, _heads(stores, request.version))
+            made = mlflow_files(request.version, request.commit, contents, _opener(stores, request.version))
             return _export_folder(stores, request, request.destination, with_made(contents, made), tools)
 
 
@@ -199,16 +199,11 @@ def _export_layout(
     return replace(report, name=added.name, digest=added.digest)
 
 
-def _heads(stores: Stores, version: Version) -> Callable[[str], bytes]:
-    """The first bytes of a file, by its path."""
-    from cas_registry.operations.exporting.mlflow_model import HEAD_BYTES  # noqa: PLC0415
+def _opener(stores: Stores, version: Version) -> Callable[[str], BinaryIO]:
+    """What opens a file of the version by its path."""
     from cas_registry.operations.reading import open_file  # noqa: PLC0415
 
-    def read(path: str) -> bytes:
-        with open_file(stores, version, path) as file:
-            return file.read(HEAD_BYTES)
-
-    return read
+    return lambda path: open_file(stores, version, path)
 
 
 def _all(contents: Contents, *, written: bool) -> tuple[ExportedFile, ...]:

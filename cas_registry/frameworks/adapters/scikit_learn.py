@@ -7,12 +7,12 @@ What skops does not cover, or does not make again, is written by joblib, which i
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cas_registry.errors import InvalidInputError, UnsafeFileError
+from cas_registry.formats.skops_schema import OWN_TYPES
 from cas_registry.frameworks.adapter import Adapter, LoadOptions, Saved, SaveOptions, is_a
 from cas_registry.frameworks.adapters.skops_archive import write_archive
 from cas_registry.frameworks.hyperparameters import flat_params
@@ -21,9 +21,6 @@ from cas_registry.model.manifest import SavedObject
 
 _SKOPS = "model.skops"
 _JOBLIB = "model.joblib"
-_OWN_TYPES = re.compile(  # that skops leaves to its callers: parts of estimators that it trusts. Classes by their capital; a function may do anything
-    r"numpy\.dtype|sklearn\.(?:_loss|tree|ensemble|neighbors|metrics|model_selection|preprocessing|linear_model|utils\._bunch)(?:\.\w+)*\._?[A-Z]\w*"
-)
 
 
 def _matches(obj: object) -> bool:
@@ -98,7 +95,7 @@ def _recognizes(paths: Sequence[str]) -> SavedObject | None:
 
 def _foreign(types: Iterable[str]) -> list[str]:
     """Those that are no part of scikit-learn itself."""
-    return sorted(name for name in types if not _OWN_TYPES.fullmatch(name) or not _is_defined_there(name))
+    return sorted(name for name in types if not OWN_TYPES.fullmatch(name) or not _is_defined_there(name))
 
 
 def _is_defined_there(name: str) -> bool:

@@ -41,7 +41,7 @@ def read_contents(stores: Stores, version: Version) -> Contents:
 
 
 def with_made(contents: Contents, made: Mapping[str, bytes]) -> Contents:
-    """The same with more made files, right in the root. InvalidInputError where the version has a file or folder of such a name."""
+    """The same with more made files, right in the root or in folders that the version has not. InvalidInputError where the version has a file or folder of such a name."""
     taken = {fold(path.partition("/")[0]) for path in (*(file.path for file in contents.files), *contents.folders)}
     for path in made:
         if fold(path) in taken:

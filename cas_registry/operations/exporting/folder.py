@@ -6,7 +6,7 @@ be taken for a part of the version by its readers, and is refused.
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cas_registry.errors import ConflictError, LocalEditsError
 from cas_registry.operations.checkout import CheckoutRequest, FolderTools, checkout_version, plan_checkout
@@ -43,7 +43,8 @@ def export_folder(
 
 
 def _refuse_others(folder: Path, contents: Contents) -> None:
-    wanted = {*(file.path for file in contents.files), *contents.folders, *contents.made}
+    around = (parent.as_posix() for path in contents.made for parent in PurePosixPath(path).parents)
+    wanted = {*(file.path for file in contents.files), *contents.folders, *contents.made, *around}
     others = [path for path in _walk(folder) if path not in wanted]
     if others:
         more = f" and {len(others) - _LISTED:,} more" if len(others) > _LISTED else ""

@@ -43,7 +43,7 @@ class CommitRequest:
 
     `author` and `time_ms` say who commits and when; where another made the version, earlier, its commit tells `made_by` and `made_ms`, and the log
     who commits. `expect` is the commit that the branch must stand at (a ConflictError if it does not); without it the commit follows
-    whatever the branch stands at when it lands. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
+    whatever the branch stands at when it lands, unless `expect_new` wants there to be no such branch. `base` is a further version in which to look for duplicates and for what tensors may be deltas to.
     `delta` is one of `DELTAS`. `endorse` is called with the entry and its table before it is appended; `trust` tells whose signatures count
     where rules of the tags ask for any. `capture` is called once, as soon as the version is known to be new; what it finds is told where
     nothing else was said of it.
@@ -69,6 +69,7 @@ class CommitRequest:
     delta: str = "auto"
     allow_empty: bool = False
     expect: CommitId | None = None
+    expect_new: bool = False
     endorse: Callable[[Entry, RefTable], None] | None = None
     trust: Callable[[], Trust] | None = None
     capture: Callable[[], Captured | None] | None = None
@@ -343,6 +344,13 @@ def _check_names(request: CommitRequest, table: RefTable) -> None:
 
 def check_expected(request: CommitRequest, actual: CommitId | None) -> None:
     """ConflictError where the branch stands elsewhere than the request expects."""
+    if request.expect_new and actual is not None:
+        raise ConflictError(
+            f"branch {request.branch!r} of model {request.model!r} stands at {actual.short}, and was not expected to be there; look at what came "
+            f"in (reg log {request.branch}), then commit again",
+            expected=None,
+            actual=actual.hex,
+        )
     if request.expect is not None and actual != request.expect:
         raise ConflictError(
             f"branch {request.branch!r} of model {request.model!r} stands at {actual.short if actual else 'nothing'}, not at the expected "

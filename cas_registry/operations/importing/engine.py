@@ -286,6 +286,7 @@ class _Run:
             delta=self._request.delta,
             allow_empty=True,  # the same files again are a version of their own, as they were there
             expect=self._heads.get(model),
+            expect_new=self._heads.get(model) is None,
         )
 
     def _move(self, model: str, tag: str, name: str, version: ForeignVersion, why: str) -> ImportedTag:
@@ -317,7 +318,12 @@ class _Run:
         return replace(told, outcome=Outcome.IMPORTED)
 
     def _learn(self, models: Sequence[str]) -> None:
-        """Which versions of these models were imported from such a source, and where their branches stand."""
+        """Where the branches of these models stand, and which of their versions were imported from such a source. In this order: what somebody commits
+        between the two is then known, or makes the next commit look again."""
+        for model in models:
+            found = self._stores.refs(model).head()
+            branch = found[1].branches.get(self._request.branch) if found else None
+            self._heads[model] = branch.commit if branch else None
 
         def ask(index: Index) -> None:
             for row in index.search(models=models, retired=True):
@@ -326,10 +332,6 @@ class _Run:
 
         if models:
             ask_index(self._stores, self._cache_folder, ask, now_ms=self._request.time_ms, progress=self._progress)
-        for model in models:
-            found = self._stores.refs(model).head()
-            branch = found[1].branches.get(self._request.branch) if found else None
-            self._heads[model] = branch.commit if branch else None
 
     def _known(self, told: ImportedVersion) -> ImportedVersion:
         here = self._here[told.model, told.id or ""]

@@ -102,7 +102,8 @@ def reading(what: str) -> Iterator[None]:
     except RegistryError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"{what}: there is no {error.filename or 'such file'}") from error
+        missing = str(error.filename or "such file")
+        raise NotFoundError(f"there is no {what}" if missing == what else f"{what}: there is no {missing}") from error
     except OSError as error:
         raise AccessError(f"{what} cannot be read: {redact(str(error.strerror or error))[:200]}") from error
     except (

@@ -10,6 +10,7 @@ from cas_registry.backends.memory import MemoryBackend
 from cas_registry.errors import BackendError, InvalidInputError, NotFoundError
 from cas_registry.model.entry import RefKind
 from cas_registry.model.rules import TagRule
+from cas_registry.operations.importing import engine
 from cas_registry.operations.importing.engine import ImportedVersion, ImportReport, ImportRequest, import_versions
 from cas_registry.operations.importing.foreign import ForeignTag, ForeignVersion, Unreadable
 from cas_registry.operations.progress import NoProgress
@@ -198,6 +199,45 @@ def test_two_imports_at_once_commit_each_version_once(registry: Registry) -> Non
     report = run(registry, version(1), version(2, lay_out=meanwhile), version(3))
     assert outcomes(report) == ["known", "known", "known"]
     assert len(registry.model("fraud").log()) == 3
+
+
+def test_what_another_import_commits_while_this_one_looks_is_not_committed_again(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(registry, version(1))
+    other = registry_over(registry._stores.backend, make_world())
+    asking = engine.ask_index
+
+    def interrupted(*words: object, **more: object) -> None:
+        asking(*words, **more)
+        monkeypatch.setattr(engine, "ask_index", asking)
+        run(other, version(1), version(2))
+
+    monkeypatch.setattr(engine, "ask_index", interrupted)
+    assert outcomes(run(registry, version(1), version(2), version(3))) == ["known", "known", "imported"]
+    assert len(registry.model("fraud").log()) == 3
+
+
+def test_two_imports_at_once_of_a_model_that_is_not_here_yet(registry: Registry) -> None:
+    """While one lays out its first version, the other imports everything."""
+    other = registry_over(registry._stores.backend, make_world())
+
+    def meanwhile(scratch: Path) -> Path:
+        run(other, version(1), version(2))
+        return version(1).lay_out(scratch)
+
+    assert outcomes(run(registry, version(1, lay_out=meanwhile), version(2))) == ["known", "known"]
+    assert len(registry.model("fraud").log()) == 2
+
+
+def test_a_first_version_follows_what_a_stranger_committed_meanwhile(registry: Registry, tmp_path: Path) -> None:
+    def meanwhile(scratch: Path) -> Path:
+        (tmp_path / "mine").write_bytes(b"mine")
+        registry.model("fraud").commit(tmp_path / "mine", message="mine")
+        return version(1).lay_out(scratch)
+
+    assert outcomes(run(registry, version(1, lay_out=meanwhile))) == ["imported"]
+    assert [record.commit.message for record in registry.model("fraud").log()] == ["", "mine"]
 
 
 def test_a_stranger_s_commit_in_between_stays_and_the_import_follows_it(registry: Registry, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cas_registry.cli.text import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 WAIT_S = 1.0
 _STAGES = {
     "hash": "Reading",
+    "list": "Listing versions",
     "store": "Storing",
     "write": "Writing",
     "plan": "Comparing",
@@ -65,7 +68,7 @@ class ProgressBar:
             if self._stopped:
                 return
             self._rich = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=30),
                 DownloadColumn(),
                 TransferSpeedColumn(),
@@ -91,5 +94,6 @@ class ProgressBar:
         stage, done, total = self._latest
         if stage != self._stage:
             self._stage = stage
-            self._rich.reset(self._task, description=_STAGES.get(stage, stage.capitalize()), total=total)
+            shown = plain(_STAGES.get(stage) or stage[:1].upper() + stage[1:])
+            self._rich.reset(self._task, description=shown, total=total or None)
         self._rich.update(self._task, completed=done, total=total)

@@ -8,7 +8,7 @@ who imported and when. Two imports at once commit a version once: each commits o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +39,8 @@ from cas_registry.worktree.stat_cache import StatCache
 
 FROM, ID, NAME, PLACE = "imported.from", "imported.id", "imported.name", "imported.place"  # labels
 REASON = "imported from "  # how the reason of a tag's move begins that an import made
+_IMPORT = "import"  # how what is said of progress begins
+_SAID_EACH = 20  # versions listed
 _TRIES = 5  # of one version, while others commit to the same branch
 
 
@@ -142,7 +144,7 @@ def import_versions(
     A version that cannot be read, or that no registry can hold, FAILED, and the next one is tried. Raises what the registry's store raises,
     InvalidInputError where two models would have one name, and with `strict` the error of the version.
     """
-    found = _chosen(source.versions(), request)
+    found = _chosen(_listed(source, progress), request)
     names = _names(found, request)
     run = _Run(stores, source, request, names, cache_folder, clock_ns, progress)
     done = []
@@ -152,6 +154,15 @@ def import_versions(
         done.append(settled)
     tags = run.move_tags([item for item in found if isinstance(item, ForeignVersion)])
     return ImportReport(source.kind, source.place, request.dry_run, tuple(done), tuple(tags))
+
+
+def _listed(source: Source, progress: Progress) -> Iterator[ForeignVersion | Unreadable]:
+    """What a source tells, which may take it a while."""
+    progress.update("list", 0, 0)
+    for count, item in enumerate(source.versions()):
+        if count % _SAID_EACH == 0:
+            progress.update("list", count, 0)
+        yield item
 
 
 def _chosen(found: Iterable[ForeignVersion | Unreadable], request: ImportRequest) -> list[ForeignVersion | Unreadable]:
@@ -216,6 +227,7 @@ class _Run:
         model = told.model
         with tempfile.TemporaryDirectory(prefix="reg-import-") as scratch:
             try:
+                self._progress.update(f"{_IMPORT} {stage}: fetch", 0, 0)
                 with reading(item.name):
                     folder = item.lay_out(Path(scratch))
             except RegistryError as error:
@@ -353,4 +365,4 @@ class _Staged:
         self._name = name
 
     def update(self, stage: str, done_bytes: int, total_bytes: int) -> None:
-        self._progress.update(f"{self._name}: {stage}", done_bytes, total_bytes)
+        self._progress.update(f"{_IMPORT} {self._name}: {stage}", done_bytes, total_bytes)

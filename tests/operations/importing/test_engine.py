@@ -258,3 +258,21 @@ def test_a_store_that_does_not_answer_stops_the_import(registry: Registry) -> No
 
     with pytest.raises(BackendError):
         run(registry, version(1, lay_out=unreachable), version(2))
+
+
+def test_progress_tells_of_the_listing_and_of_each_version(registry: Registry) -> None:
+    stages: list[str] = []
+
+    class Told:
+        def update(self, stage: str, done_bytes: int, total_bytes: int) -> None:
+            del done_bytes, total_bytes
+            stages.append(stage)
+
+    asked = ImportRequest(who="importer", time_ms=1_800_000_000_000)
+    world = registry._world
+    import_versions(
+        registry._stores, Listed([version(1)]), asked, cache_folder=world.cache_folder, clock_ns=world.clock_ns, progress=Told()
+    )
+    assert stages[0] == "list"
+    assert "import fraud/1 (1 of 1): fetch" in stages
+    assert "import fraud/1 (1 of 1): hash" in stages

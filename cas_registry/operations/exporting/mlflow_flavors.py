@@ -18,6 +18,7 @@ from cas_registry.formats.skops_schema import MAX_SCHEMA_BYTES, SCHEMA, own_type
 from cas_registry.model.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, SavedObject, decode_manifest
 from cas_registry.operations.exporting.mlflow_transformers import transformers_fields
 
+_MLMODEL = "MLmodel"
 HEAD_BYTES = 64  # of a file: enough to tell the formats below
 Open = Callable[[str], BinaryIO]  # a file of the version by its path
 _CATBOOST = ("CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker", "CatBoost")
@@ -167,6 +168,10 @@ def tell_flavor(paths: Iterable[str], open_file: Open) -> Told:
         raise InvalidInputError(f"an MLflow model has one model's file, and this version has {several}; export it as a folder")
     if "config.json" in own and {"model.safetensors", "model.safetensors.index.json"} & own:
         return _of_transformers(own, open_file, "", None, "")
+    if deeper := sorted(path.rpartition("/")[0] for path in own if path.endswith(f"/{_MLMODEL}")):
+        raise InvalidInputError(
+            f"the MLflow model of this version is its folder {deeper[0]}: export it as a folder, and load DEST/{deeper[0]}"
+        )
     raise InvalidInputError(
         f"MLflow has no loader for what this version holds: it has no MLmodel file, and of {_KNOWN} none; export it as a folder"
     )

@@ -15,7 +15,7 @@ from cas_registry.errors import ConflictError, IntegrityError, InvalidInputError
 from cas_registry.operations.exporting import artifact
 from tests.operations.exporting import oci_rules
 from tests.operations.exporting.bench import Bench, files
-from tests.support.folders import File
+from tests.support.folders import File, read_folder
 
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="no skopeo here")
 
@@ -238,6 +238,18 @@ def test_a_damaged_version_is_not_named(bench: Bench) -> None:
         path.name == hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (bench.place / "layout" / "blobs" / "sha256").iterdir()
     )
+
+
+@pytest.mark.skipif(shutil.which("umoci") is None, reason="no umoci here")
+def test_umoci_lists_it_and_its_collection_deletes_nothing(bench: Bench) -> None:
+    layout = bench.place / "layout"
+    for revision in bench.two_versions():
+        bench.model.export(revision, layout, format="oci")
+    before = read_folder(layout)
+    listed = subprocess.run(["umoci", "ls", "--layout", layout], check=True, capture_output=True, text=True).stdout.split()
+    assert sorted(listed) == ["v1", "v2"]
+    subprocess.run(["umoci", "gc", "--layout", layout], check=True, capture_output=True)
+    assert read_folder(layout) == before
 
 
 @needs_skopeo

@@ -106,6 +106,7 @@ def test_a_flavor_is_told(files: Mapping[str, bytes], objects: Mapping[str, Save
         ({"m.skops": b"PK\x03\x04 and nothing more"}, {}, "not what its name says"),
         ({"model.pt2": b"PK\x03\x04", "model.pth": b""}, {}, "reads model.pt2"),
         ({"other.pt2": b"PK\x03\x04"}, {}, "reads model.pt2"),
+        ({"model/MLmodel": b"", "notes/x": b""}, {}, "is its folder model: export"),
         (BERT, {}, "neither tokenizer nor image processor"),
         ({**BERT, **TOKENIZER, "model.bin": b""}, {}, "weights as pickles"),
         ({**BERT, **TOKENIZER, "config.json": b'{"architectures": ["X"], "auto_map": {}}'}, {}, "brings code of its own"),

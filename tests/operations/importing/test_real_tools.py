@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cas_registry.errors import BackendError
 from cas_registry.operations.importing.engine import Outcome
 from cas_registry.registry import Registry
 from tests.operations.importing import make_data
@@ -94,5 +95,71 @@ def test_a_dvc_repository_made_now(registry: Registry, tmp_path: Path) -> None:
 def test_a_hugging_face_cache_laid_out_by_its_own_functions(registry: Registry, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     make_data.make_hugging_face(tmp_path / "hub")
+    registry.import_from("huggingface", tmp_path / "hub")
+    check_hub(registry)
+
+
+def test_models_that_a_run_of_mlflow_logged_by_the_database_and_by_the_folder(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow 3 keeps them apart from the run's artifacts."""
+    mlflow = pytest.importorskip("mlflow")
+    linear = pytest.importorskip("sklearn.linear_model")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.chdir(tmp_path)
+    model = linear.LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    for name, url in (("folder", f"file://{tmp_path / 'mlruns'}"), ("database", f"sqlite:///{tmp_path / 'mlflow.db'}")):
+        mlflow.set_tracking_uri(url)
+        mlflow.set_experiment(name)
+        with mlflow.start_run(run_name="night"):
+            mlflow.sklearn.log_model(model, name="best")
+            mlflow.log_text("words", "notes/read.txt")
+        registry.import_from("mlflow", url, experiment=name)
+        held = contents(registry, "main", name)
+        assert held["notes/read.txt"] == b"words"
+        assert {"best/MLmodel", "best/requirements.txt"} <= set(held)
+
+
+def test_a_server_that_is_not_there(registry: Registry) -> None:
+    pytest.importorskip("mlflow")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        with pytest.raises(BackendError, match="does not answer; check the address"):
+            registry.import_from("mlflow", f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_wandb_artifacts_by_another_digest(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    pytest.importorskip("xxhash")
+    code = """
+import sys, wandb
+run = wandb.init(project="p", mode="offline", dir=sys.argv[1])
+artifact = wandb.Artifact("fast", type="model", digest_algorithm="XXH128")
+artifact.add_file(sys.argv[2], name="w.bin")
+run.log_artifact(artifact)
+run.finish()
+"""
+    (tmp_path / "w.bin").write_bytes(make_data.BYTES[1])
+    place = {name: str(tmp_path / name.lower()) for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")}
+    quiet = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false", "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code, tmp_path, tmp_path / "w.bin"], check=True, env={**os.environ, **place, **quiet})
+    registry.import_from("wandb", tmp_path)
+    assert contents(registry, "main", "fast") == {"w.bin": make_data.BYTES[1]}
+
+
+def test_bytes_that_huggingface_hub_keeps_once_for_several_repositories(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    shared = pytest.importorskip("huggingface_hub.utils._shared_blobs")
+    make_data.make_hugging_face(tmp_path / "hub")
+    for blob in list((tmp_path / "hub" / "models--lab--tiny" / "blobs").iterdir()):
+        if len(blob.name) == 64:
+            assert shared.publish_blob_to_shared_store(
+                blob_path=str(blob),
+                xet_hash=blob.name[::-1],
+                cache_dir=str(tmp_path / "hub"),
+                expected_size=blob.stat().st_size,
+            )
+            assert blob.is_symlink()
     registry.import_from("huggingface", tmp_path / "hub")
     check_hub(registry)

@@ -141,7 +141,7 @@ class DvcSource:
             text = self.repository.blob(file, limit=_MAX_META_BYTES).decode("utf-8")
             document = load_yaml(text, what=file.path) or {}
             folder = posixpath.dirname(file.path)
-            stages = document.get("stages", {}).values() if posixpath.basename(file.path) == _LOCK else [document]
+            stages = _stages(document).values() if posixpath.basename(file.path) == _LOCK else [document]
             for stage in stages:
                 for out in stage.get("outs") or ():
                     found = _output(out, posixpath.join(folder, stage.get("wdir") or ""))
@@ -229,6 +229,12 @@ class DvcSource:
         return NotFoundError(
             f"the object {md5[:12]} of {path} is not in {places}; dvc pull --all-commits brings it, or --objects names the remote"
         )
+
+
+def _stages(lock: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those of dvc.lock: before DVC 2 it was a mapping of them alone."""
+    stages: Mapping[str, Any] = lock.get("stages", {}) if "schema" in lock or "stages" in lock else lock
+    return stages
 
 
 def _is_metadata(path: str) -> bool:

@@ -16,6 +16,7 @@ from cas_registry.operations.importing.mlflow import Registered, Run, about_mode
 from cas_registry.operations.importing.places import own_folder
 from cas_registry.redaction import redact
 
+_DATABASES = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 _PAGE = 100  # rows asked for at once
 _NO_ANSWER = "Max retries exceeded"
 _RETRIES = 3  # of a request, after 0, 4 and 8 seconds
@@ -33,8 +34,34 @@ def open_client(url: str) -> MlflowServer:
         raise NotFoundError(
             "importing from an MLflow server or database needs its client: pip install mlflow-skinny (mlflow for a database)"
         ) from error
+    if url.partition("://")[0].partition("+")[0] in _DATABASES:
+        _check_tables(url)
     with _answers(url):
         return MlflowServer(url, MlflowClient(tracking_uri=url, registry_uri=url))
+
+
+def _check_tables(url: str) -> None:
+    """NotFoundError for a database that is not MLflow's: opened by its client it would become one. BackendError where it does not answer."""
+    needs = f"importing from {redact(url)} needs"
+    try:
+        import sqlalchemy  # noqa: PLC0415 - as above
+        from sqlalchemy.pool import NullPool  # noqa: PLC0415
+    except ImportError as error:
+        raise NotFoundError(f"{needs} more than MLflow's client: pip install mlflow") from error
+    try:
+        place = sqlalchemy.engine.make_url(url)
+        if place.get_backend_name() == "sqlite" and not (place.database and Path(place.database).is_file()):
+            raise NotFoundError(
+                f"there is no file {place.database or ''}, which {redact(url)} names", path=place.database or ""
+            )
+        tables = set(sqlalchemy.inspect(sqlalchemy.create_engine(place, poolclass=NullPool)).get_table_names())
+    except ImportError as error:
+        raise NotFoundError(f"{needs} the driver of its database: pip install {error.name or 'one'}") from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        told = redact(str(error).strip().partition("\n")[0])[:300]
+        raise BackendError(f"{redact(url)} cannot be read: {told}", transient=False) from error
+    if not {"experiments", "registered_models"} <= tables:
+        raise NotFoundError(f"{redact(url)} is not an MLflow store: it has no tables of MLflow's", path=redact(url))
 
 
 @dataclass(frozen=True, slots=True)

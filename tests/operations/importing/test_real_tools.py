@@ -2,20 +2,23 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from cas_registry.errors import BackendError
+from cas_registry.errors import BackendError, RegistryError
 from cas_registry.operations.importing.engine import Outcome
 from cas_registry.registry import Registry
 from tests.operations.importing import make_data
 from tests.operations.importing.test_sources import check_hub, check_mlflow, check_wandb, contents
+from tests.support.folders import read_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the tools' own
 START_S = 120
@@ -118,6 +121,33 @@ def test_models_that_a_run_of_mlflow_logged_by_the_database_and_by_the_folder(
         held = contents(registry, "main", name)
         assert held["notes/read.txt"] == b"words"
         assert {"best/MLmodel", "best/requirements.txt"} <= set(held)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:///missing.db", "there is no file missing.db"),
+        ("sqlite:///others.db", "has no tables of MLflow's"),
+        ("sqlite:///text.db", "cannot be read"),
+        ("postgresql+psycopg9://me:hunter2@127.0.0.1:1/x", "psycopg9"),
+    ],
+)
+def test_a_database_that_is_not_mlflow_s_is_not_made_one(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, reason: str
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect("others.db")) as others:
+        others.execute("create table mine (x)")
+        others.commit()
+    (tmp_path / "text.db").write_text(
+        "no database at all, but long enough to be looked at as one, which takes a hundred bytes and more " * 3
+    )
+    before = read_folder(tmp_path)
+    with pytest.raises(RegistryError, match=reason) as raised:
+        registry.import_from("mlflow", url)
+    assert "hunter2" not in str(raised.value)
+    assert read_folder(tmp_path) == before
 
 
 def test_a_server_that_is_not_there(registry: Registry) -> None:

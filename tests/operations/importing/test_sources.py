@@ -287,6 +287,19 @@ def test_of_dvc_only_what_lies_where_one_asks_and_only_what_is_tagged(registry: 
     assert registry.import_from("dvc", dvc_work_tree, tagged=True, names={"detector": "less"}).count(Outcome.IMPORTED) == 1
 
 
+def test_a_lock_as_dvc_wrote_it_before_it_had_versions(registry: Registry, dvc_work_tree: Path) -> None:
+    lock = dvc_work_tree / "dvc.lock"
+    lines = lock.read_text().splitlines()
+    assert lines[:2] == ["schema: '2.0'", "stages:"]
+    lock.write_text("\n".join(line.removeprefix("  ") for line in lines[2:]) + "\n")
+    git(dvc_work_tree, "commit", "-q", "-a", "-m", "old")
+    git(dvc_work_tree, "tag", "old")
+    report = registry.import_from("dvc", dvc_work_tree)
+    assert [(tag.name, tag.version) for tag in report.tags if tag.name in {"old", "v2"}] == [
+        ("old", report.versions[-1].name), ("v2", report.versions[-1].name)
+    ]  # fmt: skip
+
+
 def test_objects_of_dvc_are_what_their_names_say_or_not_imported(registry: Registry, dvc_work_tree: Path) -> None:
     md5 = hashlib.md5(bytes(range(256)) * 10).hexdigest()
     file = dvc_work_tree.parent / "remote" / "files" / "md5" / md5[:2] / md5[2:]

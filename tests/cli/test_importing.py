@@ -1,6 +1,7 @@
 """`reg import` as people type it."""
 
 import shutil
+import subprocess
 
 from tests.cli.shell import Shell
 from tests.operations.importing.make_data import DATA
@@ -41,3 +42,13 @@ def test_what_cannot_be_imported_is_told_with_status_1_and_the_rest_is_there(bou
     bound.reg("import", "modelstore", store, "--strict", code=2)
     assert "no folder" in bound.reg("import", "modelstore", "missing", code=3).stderr
     assert "write THEIRS=OURS" in bound.reg("import", "mlflow", DATA / "mlflow", "--as", "x", code=2).stderr
+
+
+def test_a_source_without_versions_says_so(bound: Shell) -> None:
+    subprocess.run(["git", "init", "-q", bound.folder / "fresh"], check=True)
+    assert bound.reg("import", "git-lfs", "fresh").lines[-1] == "It holds no version"
+
+
+def test_the_wrong_kind_is_answered_with_the_command_for_the_right_one(bound: Shell) -> None:
+    shutil.copytree(DATA / "modelstore", bound.folder / "store")
+    assert "it looks like a modelstore: reg import modelstore store" in bound.reg("import", "dvc", "store", code=3).stderr

@@ -67,6 +67,8 @@ def _human(report: ImportReport, paper: Paper) -> Iterator[Line | Table]:
         f"; {known} here already" if known else "",
         f"; {failed} not" if failed else "",
     ]
+    if not report.versions:
+        yield ["It holds no version"]
     if report.dry_run:
         yield ["Dry run: nothing is written"]
 

@@ -82,21 +82,33 @@ class WandbSource:
             else sorted(path for path in self.folder.iterdir() if _RUN.fullmatch(path.name))
         )
         found: list[tuple[int, ForeignVersion]] = []
+        others: set[str] = set()
+        failed = False
         for run in runs:
             for file in sorted(run.glob("run-*.wandb")):
                 try:
                     with reading(str(file)):
                         logged = read_log(_whole(file, MAX_LOG_BYTES), what=str(file))
                 except RegistryError as error:
+                    failed = True
                     yield Unreadable(None, run.name, error.message)
                     continue
                 for artifact in logged.artifacts:
-                    if artifact.type in self.types:
+                    if artifact.type not in self.types:
+                        others.add(artifact.type)
+                    else:
                         try:
                             with reading(f"{logged.id}/{artifact.name}"):
                                 found.append((logged.start_ms or 0, self._version(run, logged, artifact)))
                         except RegistryError as error:
+                            failed = True
                             yield Unreadable(artifact.name, f"{logged.id}/{artifact.name}", error.message)
+        if others and not (found or failed):
+            there = ", ".join(f"--type {kind}" for kind in sorted(others))
+            raise NotFoundError(
+                f"{self.place} has no artifact of the type {' or '.join(self.types)}; of others it has: {there}",
+                path=self.place,
+            )
         yield from (version for _, version in sorted(found, key=lambda item: (item[1].model, item[0])))
 
     def _version(self, folder: Path, run: LoggedRun, artifact: LoggedArtifact) -> ForeignVersion:

@@ -551,6 +551,8 @@ def check_wandb(registry: Registry) -> None:
 def test_other_types_of_artifacts_of_wandb_are_asked_for(registry: Registry, stores: Path) -> None:
     registry.import_from("wandb", stores / "wandb" / "wandb", objects=stores / "wandb" / "cache", types=["dataset"])
     assert registry.model_names() == ["rows"]
+    with pytest.raises(NotFoundError, match="no artifact of the type table; of others it has: --type dataset, --type model"):
+        registry.import_from("wandb", stores / "wandb" / "wandb", types=["table"])
 
 
 def test_bytes_of_wandb_that_are_gone_or_others_are_told_of(registry: Registry, stores: Path) -> None:

@@ -10,24 +10,19 @@ from cas_registry.operations.importing.likeness import likeness
 from cas_registry.registry import Registry
 
 
-def kept(stores: Path, kind: str, dvc: Path, lfs: Path, tmp_path: Path) -> Path:
-    """A store of the kind."""
-    if kind == "huggingface":
-        (tmp_path / "hub" / "models--lab--tiny" / "snapshots").mkdir(parents=True)
-        return tmp_path / "hub"
-    return {"dvc": dvc, "git-lfs": lfs}.get(kind, stores / kind)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_each_store_looks_like_what_it_is_and_is_not_taken_for_another(
-    registry: Registry, stores: Path, dvc_work_tree: Path, lfs_work_tree: Path, tmp_path: Path, kind: str
+    registry: Registry, stores: Path, dvc_work_tree: Path, lfs_work_tree: Path, tmp_path: Path
 ) -> None:
-    place = kept(stores, kind, dvc_work_tree, lfs_work_tree, tmp_path)
-    assert likeness(str(place)) == [kind]
-    for other in {"modelstore", "mlflow", "dvc", "wandb"} - {kind}:
-        with pytest.raises(NotFoundError, match=f"looks like.*: reg import {kind} ") as raised:
-            registry.import_from(other, place)
-        assert str(place) in raised.value.message
+    (tmp_path / "hub" / "models--lab--tiny" / "snapshots").mkdir(parents=True)
+    places = {kind: stores / kind for kind in ("modelstore", "mlflow", "wandb")}
+    places |= {"dvc": dvc_work_tree, "git-lfs": lfs_work_tree, "huggingface": tmp_path / "hub"}
+    assert set(places) == set(KINDS)
+    for kind, place in places.items():
+        assert likeness(str(place)) == [kind]
+        for other in {"modelstore", "mlflow", "dvc", "wandb"} - {kind}:
+            with pytest.raises(NotFoundError, match=f"looks like.*: reg import {kind} ") as raised:
+                registry.import_from(other, place)
+            assert str(place) in raised.value.message
 
 
 @pytest.mark.parametrize("kind", ["modelstore", "mlflow", "wandb"])

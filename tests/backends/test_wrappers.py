@@ -215,7 +215,7 @@ class IgnoresConditions:
     def __init__(self) -> None:
         self.inner = MemoryBackend()
         self.url = self.inner.url
-        for method in ("get", "get_many", "put", "list", "stat", "delete", "flush"):
+        for method in ("get", "get_many", "put", "list", "stat", "delete", "flush", "sweep"):
             setattr(self, method, getattr(self.inner, method))
 
     def create(self, key: str, data: bytes) -> None:

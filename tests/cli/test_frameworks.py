@@ -17,7 +17,7 @@ def test_the_list_says_what_is_known_and_what_is_missing(shell: Shell, monkeypat
     assert found["numpy"]["libraries"] == [{"name": "numpy", "version": np.__version__}]
     assert (found["scikit-learn"]["formats"], found["scikit-learn"]["pickle_formats"]) == (["skops"], ["joblib"])
     monkeypatch.setattr("cas_registry.frameworks.listing.TABLE", {})
-    monkeypatch.setattr("cas_registry.frameworks.listing._installed", lambda name: None if name == "numpy" else "1.0")
+    monkeypatch.setattr("cas_registry.frameworks.listing._installed", lambda name, _: None if name == "numpy" else "1.0")
     shown = shell.reg("frameworks").stdout
     assert "without numpy" in shown
     assert "always there" in shown  # files need nothing

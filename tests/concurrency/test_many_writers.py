@@ -73,13 +73,6 @@ def _check(registry: Registry, url: str, options: Mapping[str, Any], acknowledge
     assert registry.fsck(read_data=True).exit_code == 0
 
 
-def test_sixteen_processes_on_a_local_registry_lose_nothing(tmp_path: Path) -> None:
-    url = str(tmp_path / "registry")
-    registry = init_registry(url, Settings(author="ana", cache_folder=None))
-    acknowledged = _race(url, {}, tmp_path / "cache", writers=16, commits=10)
-    _check(registry, url, {}, acknowledged, 160)
-
-
 def test_sixteen_processes_on_s3_lose_nothing(tmp_path: Path, ministack_server: S3Server) -> None:
     url = f"s3://{ministack_server.make_bucket('writers')}/{tmp_path.name}"
     options = ministack_server.storage_options

@@ -1,4 +1,4 @@
-"""One request at a time, in an order that a seed decides: actors in real threads, of which only one ever runs.
+"""One request at a time, in an order that a seed decides: actors as greenlets, of which only one ever runs.
 
 Every request to a store is a point at which another actor may go on. A schedule is a function of its seed (random, by priorities that
 change at a few points, or with one actor that is never heard of again), and the same seed gives the same trace.
@@ -7,10 +7,11 @@ change at a few points, or with one actor that is never heard of again), and the
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 from cas_registry.backends import Backend, Data, ObjectInfo
 from tests.support.simulated import PassingBackend
@@ -28,7 +29,7 @@ class Actor:
     def __init__(self, name: str, action: Action) -> None:
         self.name = name
         self.action = action
-        self.go = _held_lock()
+        self.stack: greenlet | None = None
         self.is_over = False
         self.is_stopped = False
         self.result: Any = None
@@ -42,7 +43,7 @@ class Schedule:
         self._store = store
         self._random = random.Random(seed)
         self._order = order
-        self._turn = _held_lock()
+        self._turn: greenlet | None = None
         self._priorities: dict[str, float] = {}
         self._changes: set[int] = set()
         self._stalled: str | None = None
@@ -56,39 +57,35 @@ class Schedule:
         if self._order == "stall":
             self._stalled = self._random.choice(actors).name
         stall_at = self._random.randrange(expected_steps // 4)
-        threads = [threading.Thread(target=self._live, args=(actor,), daemon=True) for actor in actors]
-        for thread in threads:
-            thread.start()
+        self._turn = getcurrent()
+        for actor in actors:
+            actor.stack = greenlet(self._live)
         while waiting := [actor for actor in actors if not actor.is_over]:
             awake = [actor for actor in waiting if actor.name != self._stalled or len(self.trace) < stall_at]
             if not awake:
                 for actor in waiting:
                     actor.is_stopped = True
             chosen = self._pick(awake or waiting)
-            chosen.go.release()
-            self._turn.acquire()
-        for thread in threads:
-            thread.join()
+            assert chosen.stack is not None
+            chosen.stack.switch(chosen)
 
     def point(self, actor: Actor, method: str, key: str) -> None:
         """Called by an actor before every request."""
         if actor.is_stopped:
             raise Stopped
         self.trace.append((actor.name, method, key.partition("/")[0]))
-        self._turn.release()
-        actor.go.acquire()
+        assert self._turn is not None
+        self._turn.switch()
         if actor.is_stopped:
             raise Stopped
 
     def _live(self, actor: Actor) -> None:
-        actor.go.acquire()
         try:
             if not actor.is_stopped:
                 actor.result = actor.action(_ScheduledBackend(self._store, self, actor))
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             actor.error = error
         actor.is_over = True
-        self._turn.release()
 
     def _pick(self, awake: Sequence[Actor]) -> Actor:
         if self._order != "priorities":
@@ -97,13 +94,6 @@ class Schedule:
             first = max(awake, key=lambda actor: self._priorities[actor.name])
             self._priorities[first.name] = -self._random.random()
         return max(awake, key=lambda actor: self._priorities[actor.name])
-
-
-def _held_lock() -> threading.Lock:
-    """A baton that nobody offers yet: `acquire` waits for the next `release`. Lighter than a semaphore."""
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
 
 
 class _ScheduledBackend(PassingBackend):

@@ -125,12 +125,12 @@ class LocalBackend:
                     path = Path(folder, name)
                     with contextlib.suppress(FileNotFoundError):  # its writer has finished, or another sweeps as well
                         status = path.lstat()
-                        left = ObjectInfo(str(path.relative_to(self._root)), status.st_size, status.st_mtime_ns // 1_000_000)
-                        if not stat.S_ISREG(status.st_mode) or status.st_mtime_ns // 1_000_000 >= before_ms:
+                        modified_ms = status.st_mtime_ns // 1_000_000
+                        if not stat.S_ISREG(status.st_mode) or modified_ms >= before_ms:
                             continue
                         if delete:
                             path.unlink()
-                        found.append(left)
+                        found.append(ObjectInfo(str(path.relative_to(self._root)), status.st_size, modified_ms))
         return found
 
     def _remember(self, folder: Path) -> None:

@@ -10,12 +10,12 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cas_registry.errors import ConflictError, FormatError, InvalidInputError, NotFoundError
+from cas_registry.errors import ConflictError, InvalidInputError, NotFoundError
 from cas_registry.face.cards import Cards
 from cas_registry.face.infos import FileInfo
 from cas_registry.face.world import AnyPath
 from cas_registry.model.canonical import Scalar
-from cas_registry.model.ids import CommitId, TreeId
+from cas_registry.model.ids import TreeId
 from cas_registry.model.inputs import Input
 from cas_registry.model.revision import parse_revision
 from cas_registry.model.schema import Schema
@@ -203,7 +203,6 @@ class Contents(Cards):
         With `lock`, a lock file, the version is the one that it has for this revision, wherever that stands by now (ConflictError where the
         registry is another one, or `verify` finds another version); the folder keeps what `verify_folder` needs to prove it.
 
-
         `foresee` is told before the first change what will be written and fetched; if it raises, nothing was changed.
         """
         if link and not cache:
@@ -231,7 +230,6 @@ class Contents(Cards):
 
         version, target = request.version, request.target
         notes = remember and not request.patterns
-        state, _ = self._held(target)
         after = FolderState(
             registry=self._reading.format.registry,
             model=version.model,
@@ -243,7 +241,7 @@ class Contents(Cards):
 
         def announce(opened: TargetFolder) -> None:
             if notes:
-                before = state or after
+                before = request.held or after
                 write_state(opened, replace(before, pending=tuple(dict.fromkeys([*before.pending, version.tree]))))
 
         def conclude(opened: TargetFolder) -> None:
@@ -288,17 +286,8 @@ class Contents(Cards):
         """A version for a folder, with what that remembers of itself."""
         from cas_registry.operations.checkout import CheckoutRequest
 
-        state, trees = self._held(target)
         return CheckoutRequest(
-            version,
-            target,
-            trees,
-            _commit_of(state) if state else None,
-            beside,
-            patterns,
-            force=force,
-            link=link,
-            safe_only=safe_only,
+            version, target, self._held(target), beside, patterns, force=force, link=link, safe_only=safe_only
         )
 
     def _tools(self, folder: Path | None, *, cached: bool, read_only: bool = False, progress: Progress | None) -> FolderTools:
@@ -311,12 +300,10 @@ class Contents(Cards):
             progress or NoProgress(),
         )
 
-    def _held(self, target: Path) -> tuple[FolderState | None, list[TreeId]]:
-        """What a folder remembers of itself, and the versions that it may hold files of."""
+    def _held(self, target: Path) -> FolderState | None:
+        """What a folder remembers of itself, and not of another one, which it committed."""
         state = self.folder_state(target)
-        if state and state.folder != ".":  # the folder remembers another one, which it committed
-            state = None
-        return state, [state.tree, *state.pending] if state else []
+        return state if state and state.folder == "." else None
 
     def folder_state(self, folder: AnyPath) -> FolderState | None:
         """What a folder holds according to its own `.reg/state.json`, if that is about this registry."""
@@ -481,10 +468,3 @@ def _with_files(files: AnyPath | Sequence[AnyPath], given: Mapping[str, Scalar] 
     for file in [files] if isinstance(files, (str, PathLike)) else files:
         found |= read_facts(Path(fspath(file)), what=what)
     return {**found, **(given or {})}
-
-
-def _commit_of(state: FolderState) -> CommitId | None:
-    try:
-        return CommitId.parse(state.commit)
-    except FormatError:
-        return None

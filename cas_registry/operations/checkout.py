@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cas_registry.errors import OfflineError, UnsafeFileError
+from cas_registry.errors import FormatError, OfflineError, UnsafeFileError
 from cas_registry.model.ids import CommitId, TreeId
 from cas_registry.operations.file_writer import FileWriter, Neighbour
 from cas_registry.operations.folder_changes import (
@@ -30,6 +30,7 @@ from cas_registry.operations.transfer import foresee_fetch, worker_pool
 from cas_registry.operations.version_files import VersionFile, list_files, marks_of, select
 from cas_registry.store.refs import Version
 from cas_registry.store.stores import Stores
+from cas_registry.worktree.binding import FolderState
 from cas_registry.worktree.file_cache import FileCache
 from cas_registry.worktree.stat_cache import StatCache
 from cas_registry.worktree.target import TargetFolder
@@ -89,16 +90,15 @@ class Beside:
 class CheckoutRequest:
     """A version for a folder.
 
-    `base_trees` are the versions that the folder is known to have held, the first of them that of `base_commit`: files equal to
-    theirs are not local edits, and those that the new version lacks are removed. `patterns` select a part, of which nothing is removed.
+    `held` is what the folder remembers to have held: files equal to those of these versions are not local edits, and those that the new
+    version lacks are removed. `patterns` select a part, of which nothing is removed.
     What the folder holds of the new version is not fetched, nor is what the cache has, or with `beside` what the folder there holds (instead of
     this one); with `link` files are names of the cache's own. With `safe_only` what runs code on loading, or was not looked at, is refused.
     """
 
     version: Version
     target: Path
-    base_trees: Sequence[TreeId] = ()
-    base_commit: CommitId | None = None
+    held: FolderState | None = None
     beside: Beside | None = None
     patterns: Sequence[str] = ()
     force: bool = False
@@ -194,7 +194,7 @@ def _prepare(
     folders: Sequence[str],
 ) -> Iterator[_Ready]:  # fmt: skip
     version, target = request.version, request.target
-    held = [one for tree in request.base_trees if (one := read_held(stores, tree))]
+    held = [one for tree in (request.held.trees if request.held else ()) if (one := read_held(stores, tree))]
     identify = identifier(folder, target, tools.stat_cache, tools.clock_ns)
     changes = plan_changes(folder, chosen, folders, held, identify, whole=not request.patterns)
     changes.refuse(target, force=request.force)
@@ -280,6 +280,13 @@ def _not_here(version: Version, paths: Sequence[str]) -> OfflineError:
 def _earlier(held: Sequence[Held], request: CheckoutRequest) -> Earlier:
     """What is known of the folder's files for seeds; the version itself has nothing to tell that its own map does not."""
     files = {path: file for version in reversed(held) for path, file in version.files.items()}
-    trees = request.base_trees
-    known = request.base_commit if trees and trees[0] != request.version.tree else None
+    state = request.held
+    known = _commit_of(state) if state and state.tree != request.version.tree else None
     return Earlier(request.version.model, tuple(files.values()), known)
+
+
+def _commit_of(state: FolderState) -> CommitId | None:
+    try:
+        return CommitId.parse(state.commit)
+    except FormatError:
+        return None

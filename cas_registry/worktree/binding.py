@@ -41,6 +41,11 @@ class FolderState:
     pending: tuple[TreeId, ...] = ()
     branch: str | None = None
 
+    @property
+    def trees(self) -> tuple[TreeId, ...]:
+        """The versions that the folder may hold files of, the one of `commit` first."""
+        return (self.tree, *self.pending)
+
 
 def find_bound_folder(start: Path) -> Path | None:
     """The nearest folder at or above `start` that has a `.reg/config.toml`."""

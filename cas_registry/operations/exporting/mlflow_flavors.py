@@ -78,11 +78,10 @@ def _member(path: str, file: BinaryIO, name: str, limit_bytes: int) -> bytes:
 
 
 def _look_skops(path: str, file: BinaryIO) -> Mapping[str, Any]:
+    schema = _member(path, file, SCHEMA, MAX_SCHEMA_BYTES)
     try:
-        types = own_types(_member(path, file, SCHEMA, MAX_SCHEMA_BYTES))
+        types = own_types(schema)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
         raise InvalidInputError(f"{path} is not what its name says: {str(error)[:200]}", path=path) from error
     return {"skops_trusted_types": types or None}
 
